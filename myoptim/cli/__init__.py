@@ -1,0 +1,54 @@
+"""The command line: `myoptim COMMAND`, or `python -m myoptim COMMAND`.
+
+One command per module: `cli/NAME.py` defines a function `NAME`, whose signature is the command's
+arguments and whose docstring is its help, and is listed in `COMMANDS`; `cli/course.py` has
+subcommands, so it defines a Typer application `app` and is listed in `GROUPS`. These modules
+import only typer, the standard library and `cli.common` at the top, all else inside the function:
+`myoptim --help` is to be quick.
+
+A command returns None for success, raises `typer.Exit(common.NEGATIVE)` for a negative finding,
+and lets `myoptim.lab.errors.UsageError` (or `typer.BadParameter`) out for wrong use.
+"""
+
+import importlib.util
+import sys
+
+INSTALL_HINT = "myoptim: the command line needs the extra 'lab': pip install 'myoptim[lab]'"
+
+try:
+    import typer
+except ModuleNotFoundError:
+    print(INSTALL_HINT, file=sys.stderr)
+    raise SystemExit(2) from None
+
+from myoptim.cli.common import Group
+
+COMMANDS = ["trace", "compare", "race", "bench", "explain", "check", "grade"]
+GROUPS = ["course"]
+
+app = typer.Typer(
+    name="myoptim",
+    cls=Group,
+    help="See what optimizers do, find where two of them differ, and teach with them.",
+    epilog="Example: myoptim trace SGD square --lr 0.1 --steps 30",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _exists(name: str) -> bool:
+    # While the package is being built some commands are not there yet.
+    return importlib.util.find_spec(f"myoptim.cli.{name}") is not None
+
+
+for name in filter(_exists, COMMANDS):
+    app.command(name)(getattr(importlib.import_module(f"myoptim.cli.{name}"), name))
+for name in filter(_exists, GROUPS):
+    app.add_typer(importlib.import_module(f"myoptim.cli.{name}").app, name=name)
+
+
+def main() -> None:
+    """Run the command line on `sys.argv`; always ends in SystemExit."""
+    app(prog_name="myoptim")

@@ -1,0 +1,124 @@
+"""What the commands share: exit codes, wrong use, JSON, `--set key=value`, files to write."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from myoptim.lab.errors import UsageError
+
+NEGATIVE = 1
+"""Exit code of a negative finding: two optimizers differ, a check fails."""
+WRONG_USE = 2
+"""Exit code of wrong use: bad arguments, unreadable files, user code that raises."""
+BROKEN_PIPE = 128 + 13
+"""Exit code where the reader of our output went away, as a shell reports SIGPIPE."""
+
+
+class Group(TyperGroup):
+    """The commands, with their errors turned into one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # typer has its own copy of click's Context
+        """Run the command that was asked for; wrong use ends without a traceback."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except UsageError as error:
+            fail(str(error))
+        except ModuleNotFoundError as error:
+            if error.name not in ("matplotlib", "rich"):
+                raise
+            fail(f"this command needs {error.name}: pip install 'myoptim[lab]'")
+        except BrokenPipeError:
+            # Python flushes once more when it exits: give it somewhere to write.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+        except OSError as error:  # a full disk, a file that may not be written
+            fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """End the command as wrong use, with a message on standard error."""
+    typer.echo(f"myoptim: {message}", err=True)
+    raise typer.Exit(WRONG_USE) from None
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output.
+
+    JSON has no numbers for NaN and the infinities: they are written as the strings "NaN",
+    "Infinity" and "-Infinity", which `float()` reads in Python and `Number()` in JavaScript.
+    """
+    typer.echo(json.dumps(_finite(value), allow_nan=False, indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def parse_settings(pairs: Iterable[str] | None) -> dict[str, Any]:
+    """Read `key=value` pairs, the values as Python literals.
+
+    >>> parse_settings(["momentum=0.9", "betas=(0.9, 0.99)", "nesterov=True"])
+    {'momentum': 0.9, 'betas': (0.9, 0.99), 'nesterov': True}
+
+    Raises:
+        UsageError: a pair has no `=`, or its value is not a literal.
+    """
+    return dict(_parse_pair(pair) for pair in pairs or ())
+
+
+def _parse_pair(pair: str) -> tuple[str, Any]:
+    key, equals, literal = pair.partition("=")
+    if not equals or not key.strip().isidentifier():
+        raise UsageError(f"a setting is written key=value, as in momentum=0.9; got {pair!r}")
+    try:
+        return key.strip(), ast.literal_eval(literal.strip())
+    except (ValueError, SyntaxError):
+        raise UsageError(
+            f"the value of {key.strip()} must be a Python literal, such as 0.9, True, None, "
+            f"(0.9, 0.999) or 'text'; got {literal!r}"
+        ) from None
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before the work is done, not after."""
+    if path and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {str(path.parent)!r}.")
+    return path
+
+
+def output_file(flag: str, text: str) -> Any:
+    """A Typer option for a file to write, whose folder must exist."""
+    return typer.Option(
+        flag, metavar="FILE", help=text, dir_okay=False, writable=True, callback=_writable
+    )
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A hyper-parameter, its value a Python literal: --set 'betas=(0.9, 0.99)'. "
+        "May be given several times.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
