@@ -1,0 +1,57 @@
+# Everything starts from a fresh clone: each target first makes .venv and installs what it needs.
+# `make test PYTHON=python3.12` chooses the interpreter that .venv is made from.
+
+PYTHON ?= $(shell command -v python3 || command -v python)
+BIN := .venv/bin
+OUT ?= race
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# One stamp per extra; a change of the dependencies installs again.
+.venv/installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+$(BIN)/pip:
+	$(PYTHON) -m venv .venv
+
+.PHONY: help demo test lint format types test-ecosystem tutorials docs bench clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
+
+demo: .venv/installed-lab ## race every optimizer beside its torch twin; pictures in race/
+	$(BIN)/python -m myoptim race --out $(OUT)
+
+# One thread per worker: two workers with two threads each would fight over two cores.
+test: .venv/installed-dev ## run the tests and the doctests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules --ignore=tests/ecosystem tests myoptim
+
+lint: .venv/installed-dev ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed-dev ## apply both
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/installed-dev ## check the package's types, strictly
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test-ecosystem: .venv/installed-ecosystem ## run the tests with Lightning, Accelerate, Trainer, skorch
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/ecosystem
+
+tutorials: .venv/installed-docs ## run every tutorial and write its notebook
+	$(BIN)/jupytext --quiet --to ipynb --execute tutorials/*.py
+
+docs: .venv/installed-docs ## build the site in docs/_build
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+bench: .venv/installed-lab ## time every optimizer beside torch.optim
+	$(BIN)/python -m myoptim bench
+
+clean: ## remove everything that make made, .venv included
+	rm -rf .venv docs/_build $(OUT) .pytest_cache .ruff_cache .hypothesis dist
+	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +
