@@ -1,0 +1,201 @@
+"""From what is written on the command line to classes and functions: other people's code.
+
+Everything of a user's that is loaded or called is called inside `user_code`, so that an error in
+it is reported with the user's own frames, and what it prints keeps out of standard output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+import myoptim
+from myoptim.lab.errors import UsageError, unknown
+
+_NOT_THE_USERS = tuple(
+    f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)
+)
+_MAX_FRAMES = 10
+
+
+@contextlib.contextmanager
+def user_code(doing: str) -> Iterator[None]:
+    """Run a user's code: what it prints goes to standard error, what it raises is reported.
+
+    Args:
+        doing: what is being done, for the message: "constructing Adam", "step 3 of sgd.py:SGD".
+
+    Raises:
+        UsageError: the code inside raised an exception or called `exit`; the message shows the
+            frames of the user's files only, and the exception is its cause.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{doing} raised an error:\n{_user_traceback(error)}") from error
+
+
+def _user_traceback(error: BaseException) -> str:
+    """The traceback of an error without the frames of torch, Python's import and this package."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*_NOT_THE_USERS, "<frozen"))
+    ]
+    lines = traceback.format_list(frames[-_MAX_FRAMES:]) + traceback.format_exception_only(error)
+    return "".join(lines).rstrip()
+
+
+def load_object(spec: str) -> Any:
+    """Load what `module:Name` or `file.py:Name` names.
+
+    A file is run as a module of its own, never found again by another `import`; it may import
+    the files beside it, and they too are forgotten afterwards, so that files of equal names in
+    two folders do not meet.
+
+    Raises:
+        UsageError: the spec has another form, the file cannot be read or is not Python, its code
+            raises, or it has no such name.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise UsageError(f"expected module:Name or file.py:Name; got {spec!r}")
+    module = _run_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    if not hasattr(module, name):
+        raise unknown(f"name in {place}", name, _public_names(module))
+    return getattr(module, name)
+
+
+def _public_names(module: ModuleType) -> list[str]:
+    """The classes and functions of a module."""
+    return [
+        name for name, value in vars(module).items() if callable(value) and not name.startswith("_")
+    ]
+
+
+def _run_file(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    name = f"myoptim user file {path}"  # no import statement can spell this
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader, "a file whose name ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses and pickle look a class's module up by its name.
+    sys.modules[name] = module
+    try:
+        with _importable(path.parent, forget=True), user_code(f"loading {path.name}"):
+            spec.loader.exec_module(module)
+    except UsageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.filename == str(path):
+            raise UsageError(f"cannot read {path}: {error.__cause__.strerror}") from None
+        raise
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    with _importable(Path.cwd()), user_code(f"importing {name}"):
+        return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _importable(folder: Path, forget: bool = False) -> Iterator[None]:
+    """Let the modules in a folder be imported, and forget them afterwards if so asked."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the user's code may have changed the path too
+            sys.path.remove(str(folder))
+        new = set(sys.modules) - before if forget else set[str]()
+        for name in [name for name in new if _lies_in(folder, name.partition(".")[0])]:
+            del sys.modules[name]
+
+
+def _lies_in(folder: Path, top_level: str) -> bool:
+    origin = getattr(sys.modules.get(top_level), "__file__", None)
+    return bool(origin) and Path(origin) in (
+        folder / f"{top_level}.py",
+        folder / top_level / "__init__.py",
+    )
+
+
+def resolve(spec: str) -> type[Any]:
+    """The optimizer class that a name stands for.
+
+    Args:
+        spec: a name in `myoptim.OPTIMIZERS`, in any case (`adam`, `RMSProp`), or `module:Class`
+            (`torch.optim:Adam`), or `file.py:Class`.
+
+    Returns:
+        A class with a method `step`; it need not derive from `torch.optim.Optimizer`.
+
+    Raises:
+        UsageError: there is no such class, or it is no optimizer. The message names the nearest.
+    """
+    if ":" in spec:
+        found = load_object(spec)
+        if not isinstance(found, type) or not callable(getattr(found, "step", None)):
+            kind = "a class without step()" if isinstance(found, type) else _kind(found)
+            raise UsageError(f"{spec} is {kind}; an optimizer is a class with a method step().")
+        return found
+    if spec.endswith(".py"):
+        raise UsageError(f"name the class in the file too, as in {spec}:SGD")
+    by_lower = {name.lower(): cls for name, cls in myoptim.OPTIMIZERS.items()}
+    if spec.lower() not in by_lower:
+        error = unknown("optimizer", spec, myoptim.OPTIMIZERS)
+        raise UsageError(f"{error} Others are written module:Class or file.py:Class.")
+    return by_lower[spec.lower()]
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def hyperparameters(cls: Callable[..., Any]) -> list[str] | None:
+    """The names a constructor takes after the parameters; None if it takes any name."""
+    given = list(inspect.signature(cls).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in given):
+        return None
+    return [parameter.name for parameter in given if parameter.kind is not parameter.VAR_POSITIONAL]
+
+
+def construct(
+    cls: Callable[..., Any], params: Iterable[Any], settings: Mapping[str, Any], label: str
+) -> Any:
+    """Construct an optimizer from a user's settings.
+
+    Args:
+        cls: the class.
+        params: what it is to optimize.
+        settings: hyper-parameters by name.
+        label: what to call it in messages.
+
+    Raises:
+        UsageError: a hyper-parameter that the class does not have or needs and was not given, or
+            one that it refuses.
+    """
+    allowed = hyperparameters(cls)
+    for name in settings:
+        if allowed is not None and name not in allowed:
+            raise unknown(f"hyper-parameter of {label}", name, allowed)
+    try:
+        inspect.signature(cls).bind(params, **settings)
+    except TypeError as error:
+        known = ", ".join(allowed or ())
+        raise UsageError(f"{label}: {error}. Its hyper-parameters: {known or 'none'}.") from None
+    with user_code(f"constructing {label}"):
+        return cls(params, **settings)
