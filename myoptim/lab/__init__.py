@@ -1,0 +1,1 @@
+"""Looking at optimizers: problems, traces, comparisons, races, measurements, pictures."""
