@@ -1,0 +1,302 @@
+"""Pictures: loss curves, trajectories over contours, fits, animations.
+
+One colour and one marker per optimizer everywhere, from Okabe and Ito's palette, which colour-blind
+readers can tell apart; torch's twin is drawn dashed. The functions draw on axes that `new_figure`
+makes, or any others; matplotlib's global state (pyplot, its backend and settings) is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from myoptim.lab.problems import Data, Params, Problem, Window, flatten, unflatten
+
+Array = NDArray[np.float64]
+
+COLOURS = {
+    "SGD": "#000000",
+    "Momentum": "#56B4E9",
+    "Nesterov": "#0072B2",
+    "Adagrad": "#009E73",
+    "RMSprop": "#E69F00",
+    "Adam": "#D55E00",
+    "AdamW": "#CC79A7",
+}
+OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#F0E442", "#332288", "#117733", "#AA4499")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+DPI = 150
+_POINTS = 2000  # more than a picture's width of pixels
+_GRID = 80
+_DECADES_FOR_LOG = 2
+_DEEPEST = 1e-12  # of a curve's highest first loss: below, rounding is all there is to see
+_ROUNDING = 1e-6  # of the same: how far a computed loss may lie below its minimum
+_HIGHEST = 1e3  # of the same: above, a run is diverging and hides the others
+_FRAMES = 60
+_FRAMES_PER_SECOND = 12
+
+
+class Style(dict[str, Any]):
+    """Line properties by which a label is known in every picture of a figure."""
+
+
+def styles(labels: Iterable[str]) -> dict[str, Style]:
+    """Colour and marker for every label: fixed for ours, in order of appearance for the others."""
+    found: dict[str, Style] = {}
+    for label in labels:
+        place = len([name for name in found if name not in COLOURS])
+        colour = COLOURS.get(label, OTHER_COLOURS[place % len(OTHER_COLOURS)])
+        marker_at = list(COLOURS).index(label) if label in COLOURS else place
+        found[label] = Style(color=colour, marker=MARKERS[marker_at % len(MARKERS)])
+    return found
+
+
+def sweep_styles(labels: Sequence[str]) -> dict[str, Style]:
+    """Colours from dark to light for the values of a sweep, in their order."""
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(labels)))
+    return {
+        label: Style(color=tuple(shade), marker="o")
+        for label, shade in zip(labels, shades, strict=True)
+    }
+
+
+def new_figure(title: str, panels: int = 1, panel_size: tuple[float, float] = (5.6, 4.4)) -> Figure:
+    """A figure of so many panels side by side, outside of pyplot; its panels are `figure.axes`."""
+    width, height = panel_size
+    figure = Figure(figsize=(panels * width, height), dpi=DPI, layout="constrained")
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
+    for axes in figure.subplots(1, panels, squeeze=False).flat:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def loss_curves(
+    axes: Axes,
+    curves: Mapping[str, Array],
+    twins: Mapping[str, Array] | None = None,
+    styled: Mapping[str, Style] | None = None,
+    window: int = 1,
+    least: float | None = None,
+) -> None:
+    """Draw the loss of every label over its steps.
+
+    The loss axis is logarithmic where the losses are positive and span two decades.
+
+    Args:
+        axes: where to draw.
+        curves: for each label the loss at every step, shape (steps,); NaN and infinity leave gaps.
+        twins: the same for the twins of some labels, drawn dashed.
+        styled: how to draw each label; by default as its name asks.
+        window: how many losses a point is the mean of: 100 turns the losses of single observations
+            into those of epochs.
+        least: the least possible loss, where it is known: then what is drawn is the loss above it.
+    """
+    styled = styled or styles(curves)
+    above = least or 0.0
+    for label, losses in curves.items():
+        x, y = _thinned(losses - above, window)
+        axes.plot(x, y, label=label, linewidth=2.4, markevery=[-1], **styled[label])
+    for label, losses in (twins or {}).items():
+        x, y = _thinned(losses - above, window)
+        axes.plot(x, y, color=_twin_colour(styled[label]), linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set_xlabel("step")
+    height = f"loss - {above:.4g}, its minimum" if above else "loss"
+    axes.set_ylabel(height if window == 1 else f"{height}, mean of {window} steps")
+    _loss_axis(axes, [losses - above for losses in curves.values()])
+    axes.grid(alpha=0.25)
+
+
+def _twin_colour(style: Style) -> str:
+    """Dashes that can be seen upon the curve of the same place."""
+    return "white" if style["color"] == COLOURS["SGD"] else "black"
+
+
+def _thinned(losses: Array, window: int) -> tuple[Array, Array]:
+    """At most some thousand points (step, loss), each the mean over whole windows."""
+    whole = max(len(losses) // window, 1)
+    means = losses[: whole * window].reshape(whole, -1).mean(axis=1)
+    steps = (np.arange(whole) + 0.5) * window if window > 1 else np.arange(whole)
+    every = -(-whole // _POINTS)
+    return steps[::every], means[::every]
+
+
+def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
+    first = max((float(losses[0]) for losses in curves), default=1.0)
+    finite = np.concatenate([losses[np.isfinite(losses)] for losses in curves])
+    if not len(finite) or first <= 0:
+        return
+    top = min(float(finite.max()), first * _HIGHEST)
+    positive = finite[finite > 0]
+    lowest = max(float(positive.min()), first * _DEEPEST)
+    if (finite < -first * _ROUNDING).any() or lowest * 10**_DECADES_FOR_LOG > top:
+        axes.set_ylim(top=top + 0.05 * (top - float(finite.min())))
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(lowest / 2, top * 2)
+
+
+def legend(figure: Figure, with_twins: bool = False) -> None:
+    """One legend beside the panels, from the first of them."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if with_twins:
+        handles.append(Line2D([], [], color="black", linewidth=0.9, linestyle="--"))
+        labels.append("torch's twin")
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+
+
+def trajectories(
+    axes: Axes,
+    problem: Problem,
+    paths: Mapping[str, Array],
+    twins: Mapping[str, Array] | None = None,
+    styled: Mapping[str, Style] | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw the paths of two parameters over the contours of the loss.
+
+    Args:
+        axes: where to draw.
+        problem: a problem whose parameters hold two numbers in all.
+        paths: for each label the parameters at every step, shape (steps, 2).
+        twins: the same for the twins of some labels, drawn dashed.
+        styled: how to draw each label; by default as its name asks.
+        seed: what the problem was started with.
+    """
+    styled = styled or styles(paths)
+    window = problem.window or _around(list(paths.values()))
+    params = problem.start(seed).params
+    _contours(axes, problem, window, seed)
+    for label, path in paths.items():
+        x, y = _every(path).T
+        axes.plot(x, y, label=label, linewidth=1.8, markevery=[-1], **styled[label])
+    for label, path in (twins or {}).items():
+        x, y = _every(path).T
+        axes.plot(x, y, color=_twin_colour(styled[label]), linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.plot(*flatten(params).tolist(), "o", color="white", markeredgecolor="black", markersize=8)
+    for point in problem.minima(seed):
+        marks: dict[str, Any] = {"markeredgecolor": "black", "markersize": 14, "zorder": 5}
+        axes.plot(*flatten(point).tolist(), "*", color="white", **marks)
+    axes.set_xlim(window[0])
+    axes.set_ylim(window[1])
+    across, up = element_names(params)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+
+
+def _every(path: Array) -> Array:
+    return path[:: -(-len(path) // _POINTS)]
+
+
+def element_names(params: Params) -> list[str]:
+    """A name for every number of the parameters: `x` for a single one, `x[0]`, `x[1]` for two."""
+    names: list[str] = []
+    for name, param in params.items():
+        many = param.numel() > 1
+        names += [f"{name}[{i}]" for i in range(param.numel())] if many else [name]
+    return names
+
+
+def _around(paths: Sequence[Array]) -> Window:
+    """The ranges of all finite points, with a margin."""
+    points = np.concatenate(paths)
+    points = points[np.isfinite(points).all(axis=1)]
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.maximum(0.15 * (high - low), 1e-3)
+    (x0, y0), (x1, y1) = low - margin, high + margin
+    return (float(x0), float(x1)), (float(y0), float(y1))
+
+
+def _contours(axes: Axes, problem: Problem, window: Window, seed: int) -> None:
+    run = problem.start(seed, dtype=torch.float64)
+    x, y = (np.linspace(*ends, _GRID) for ends in window)
+    with torch.no_grad():
+        heights = np.array(
+            [[_height(run.function, run.params, across, up) for across in x] for up in y]
+        )
+    # Levels evenly spaced in the logarithm: a valley's floor shows as well as its walls.
+    heights -= np.nanmin(heights)
+    top = float(np.nanmax(heights))
+    levels = np.geomspace(top * 1e-4, top, 16)
+    heights = np.maximum(heights, levels[0] / 2)
+    shown: dict[str, Any] = {"norm": LogNorm(), "extend": "min"}
+    axes.contourf(x, y, heights, levels=levels, cmap="bone", alpha=0.45, **shown)
+    axes.contour(x, y, heights, levels=levels, colors="white", linewidths=0.5)
+
+
+def _height(function: Callable[..., Any], params: Params, across: float, up: float) -> float:
+    point = torch.tensor([across, up], dtype=torch.float64)
+    return float(function(**unflatten(point, params)))
+
+
+def fits(
+    axes: Axes,
+    data: Data,
+    found: Mapping[str, Params],
+    styled: Mapping[str, Style] | None = None,
+) -> None:
+    """Draw observations and the prediction at every label's parameters."""
+    styled = styled or styles(found)
+    x, order = data.x.cpu().flatten().sort()
+    axes.plot(x, data.y.cpu().flatten()[order], ".", color="#999999", markersize=5)
+    for label, params in found.items():
+        with torch.no_grad():
+            y = data.model(data.x, **params).cpu().flatten()[order]
+        axes.plot(x, y, label=label, linewidth=1.8, color=styled[label]["color"])
+    axes.set_xlabel("x")
+    axes.set_ylabel("y")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a picture."""
+    figure.savefig(path)
+    return path
+
+
+def animate(
+    path: Path,
+    problem: Problem,
+    paths: Mapping[str, Array],
+    styled: Mapping[str, Style] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write a GIF of the paths of two parameters growing over the contours of the loss.
+
+    Args:
+        path: the file to write.
+        problem: a problem whose parameters hold two numbers in all.
+        paths: for each label the parameters at every step, shape (steps, 2).
+        styled: how to draw each label; by default as its name asks.
+        seed: what the problem was started with.
+    """
+    figure = new_figure(problem.title, panel_size=(6.4, 4.6))
+    figure.set_dpi(100)
+    (axes,) = figure.axes
+    trajectories(axes, problem, paths, styled=styled, seed=seed)
+    legend(figure)
+    lines = {line.get_label(): line for line in axes.lines if line.get_label() in paths}
+    longest = max(len(points) for points in paths.values())
+    ends = np.unique(np.geomspace(1, longest, _FRAMES).astype(int))
+
+    def draw(end: int) -> None:
+        axes.set_title(f"step {end - 1}", fontsize="medium", loc="left")
+        for label, points in paths.items():
+            x, y = _every(points[:end]).T
+            lines[label].set_data(x, y)
+
+    # Wait at the end, so that a reader sees where everyone arrived.
+    frames = [*ends, *[ends[-1]] * _FRAMES_PER_SECOND]
+    film = FuncAnimation(figure, draw, frames=frames, init_func=lambda: None)
+    film.save(path, writer=PillowWriter(fps=_FRAMES_PER_SECOND))
+    return path
