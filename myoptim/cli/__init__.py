@@ -13,15 +13,15 @@ and lets `myoptim.lab.errors.UsageError` (or `typer.BadParameter`) out for wrong
 import importlib.util
 import sys
 
-INSTALL_HINT = "myoptim: the command line needs the extra 'lab': pip install 'myoptim[lab]'"
-
 try:
     import typer
-except ModuleNotFoundError:
-    print(INSTALL_HINT, file=sys.stderr)
-    raise SystemExit(2) from None
 
-from myoptim.cli.common import Group
+    from myoptim.cli.common import Group
+except ModuleNotFoundError as error:
+    if error.name != "typer":
+        raise
+    print("myoptim: the command line needs typer: pip install 'myoptim[lab]'", file=sys.stderr)
+    raise SystemExit(2) from None
 
 COMMANDS = ["trace", "compare", "race", "bench", "explain", "check", "grade"]
 GROUPS = ["course"]

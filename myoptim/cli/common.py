@@ -7,14 +7,17 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from myoptim.lab.errors import UsageError
+from myoptim.lab.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import torch
 
 NEGATIVE = 1
 """Exit code of a negative finding: two optimizers differ, a check fails."""
@@ -22,6 +25,9 @@ WRONG_USE = 2
 """Exit code of wrong use: bad arguments, unreadable files, user code that raises."""
 BROKEN_PIPE = 128 + 13
 """Exit code where the reader of our output went away, as a shell reports SIGPIPE."""
+
+
+DTYPES = ("float64", "float32", "bfloat16", "float16", "complex128", "complex64")
 
 
 class Group(TyperGroup):
@@ -98,11 +104,61 @@ def _parse_pair(pair: str) -> tuple[str, Any]:
         ) from None
 
 
+def parse_dtype(name: str | None) -> torch.dtype | None:
+    """The dtype of that name, as `float32`.
+
+    Raises:
+        UsageError: there is none for parameters.
+    """
+    import torch
+
+    if name is not None and name not in DTYPES:
+        raise unknown("dtype", name, DTYPES)
+    return getattr(torch, name) if name else None
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print cells in columns; as wide as they need where the output is not a terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, markup=False, highlight=False).print(table)
+
+
+def progress(description: str) -> Callable[[range], Iterable[int]]:
+    """What wraps a range of steps to show a progress bar on standard error, if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty()
+    console = Console(stderr=True)
+    return lambda steps: track(steps, description, console=console, transient=True, disable=quiet)
+
+
 def _writable(path: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the work is done, not after."""
     if path and not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {str(path.parent)!r}.")
     return path
+
+
+def _picture(path: Path | None) -> Path | None:
+    if path:
+        from matplotlib.figure import Figure
+
+        known = Figure().canvas.get_supported_filetypes()
+        if path.suffix.lower().lstrip(".") not in known:
+            raise typer.BadParameter(
+                f"pictures are written as {', '.join(sorted(known))}; got {path.name!r}."
+            )
+    return _writable(path)
 
 
 def output_file(flag: str, text: str) -> Any:
@@ -122,3 +178,17 @@ Settings = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="How many steps to make.")]
+Seed = Annotated[int, typer.Option(help="Seed of the data, the start and the random numbers.")]
+Dtype = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"Of the parameters: {', '.join(DTYPES)}.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a picture; the name's end says which kind: .png, .svg, .pdf.",
+        dir_okay=False,
+        callback=_picture,
+    ),
+]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +29,7 @@ _MAX_FRAMES = 10
 
 
 @contextlib.contextmanager
-def user_code(doing: str) -> Iterator[None]:
+def user_code(doing: str) -> Generator[None]:
     """Run a user's code: what it prints goes to standard error, what it raises is reported.
 
     Args:
@@ -89,19 +88,15 @@ def _public_names(module: ModuleType) -> list[str]:
 
 def _run_file(path: Path) -> ModuleType:
     path = path.expanduser().resolve()
-    name = f"myoptim user file {path}"  # no import statement can spell this
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader, "a file whose name ends in .py has a loader"
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses and pickle look a class's module up by its name.
-    sys.modules[name] = module
     try:
-        with _importable(path.parent, forget=True), user_code(f"loading {path.name}"):
-            spec.loader.exec_module(module)
-    except UsageError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.filename == str(path):
-            raise UsageError(f"cannot read {path}: {error.__cause__.strerror}") from None
-        raise
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    module = ModuleType(f"user file {path}")  # no import statement can spell this name
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses and pickle look a class's module up
+    with _importable(path.parent, forget=True), user_code(f"loading {path.name}"):
+        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     return module
 
 
@@ -111,7 +106,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _importable(folder: Path, forget: bool = False) -> Iterator[None]:
+def _importable(folder: Path, forget: bool = False) -> Generator[None]:
     """Let the modules in a folder be imported, and forget them afterwards if so asked."""
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
@@ -165,12 +160,23 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def hyperparameters(cls: Callable[..., Any]) -> list[str] | None:
-    """The names a constructor takes after the parameters; None if it takes any name."""
-    given = list(inspect.signature(cls).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in given):
-        return None
-    return [parameter.name for parameter in given if parameter.kind is not parameter.VAR_POSITIONAL]
+def label_of(optimizer: str | Callable[..., Any]) -> str:
+    """What to call an optimizer: `module:Class` as it was written, others by the class's name."""
+    if isinstance(optimizer, str):
+        return optimizer if ":" in optimizer else resolve(optimizer).__name__
+    return getattr(optimizer, "__name__", type(optimizer).__name__)
+
+
+def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:
+    """The names that a constructor takes after the parameters, with their defaults.
+
+    A name without default has `inspect.Parameter.empty`. What only `**kwargs` takes is not seen.
+    """
+    return {
+        parameter.name: parameter.default
+        for parameter in list(inspect.signature(cls).parameters.values())[1:]
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
 
 
 def construct(
@@ -188,14 +194,16 @@ def construct(
         UsageError: a hyper-parameter that the class does not have or needs and was not given, or
             one that it refuses.
     """
+    signature = inspect.signature(cls)
     allowed = hyperparameters(cls)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for name in settings:
-        if allowed is not None and name not in allowed:
+        if name not in allowed and not takes_any:
             raise unknown(f"hyper-parameter of {label}", name, allowed)
     try:
-        inspect.signature(cls).bind(params, **settings)
+        signature.bind(params, **settings)
     except TypeError as error:
-        known = ", ".join(allowed or ())
-        raise UsageError(f"{label}: {error}. Its hyper-parameters: {known or 'none'}.") from None
+        names = ", ".join(allowed) or "none"
+        raise UsageError(f"{label}: {error}. Its hyper-parameters: {names}.") from None
     with user_code(f"constructing {label}"):
         return cls(params, **settings)

@@ -1,0 +1,75 @@
+"""`myoptim compare`: where two optimizers first differ."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from myoptim.cli import common
+
+_ROWS = 20
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A name, as Adam, or module:Class, or file.py:Class.")],
+    b: Annotated[str, typer.Argument(help="The other, written alike.")],
+    problem: Annotated[
+        str | None,
+        typer.Option(help="Let each follow its own path on this problem, or file.py:function."),
+    ] = None,
+    steps: common.Steps = None,
+    seed: common.Seed = 0,
+    dtype: common.Dtype = None,
+    ulp: Annotated[
+        int, typer.Option(min=0, help="Count numbers up to so many ulp apart as equal.")
+    ] = 0,
+    settings: common.Settings = None,
+    settings_a: Annotated[
+        list[str] | None,
+        typer.Option("--set-a", metavar="KEY=VALUE", help="The same, for A alone."),
+    ] = None,
+    settings_b: Annotated[
+        list[str] | None,
+        typer.Option("--set-b", metavar="KEY=VALUE", help="The same, for B alone."),
+    ] = None,
+    plot: common.Plot = None,
+    as_json: common.Json = False,
+) -> None:
+    """Find the first place where two optimizers differ: step, parameter, element, buffer.
+
+    Both are given the same prescribed gradients, with hyper-parameters at which every term of the
+    rule counts; with --problem each follows its own path. A distance of 1 ulp (unit in the last
+    place) is that of two neighbouring numbers. Exits with 0 if they are equal, 1 if not.
+
+    Example: myoptim compare Adam torch.optim:Adam
+
+    Example: myoptim compare Adam my_adam.py:MyAdam --ulp 4 --set weight_decay=0
+    """
+    from myoptim.lab.compare import compare as run_compare
+
+    result = run_compare(
+        a,
+        b,
+        problem=problem,
+        steps=steps,
+        seed=seed,
+        dtype=common.parse_dtype(dtype),
+        tolerance=ulp,
+        settings=common.parse_settings(settings),
+        settings_a=common.parse_settings(settings_a),
+        settings_b=common.parse_settings(settings_b),
+        progress=common.progress("comparing"),
+    )
+    if plot:
+        result.plot().savefig(plot)
+    if as_json:
+        common.print_json(result.as_dict())
+    else:
+        typer.echo(str(result))
+        if result.max_ulp:
+            headings, rows = result.table()
+            common.print_table(headings, rows[:: math.ceil(len(rows) / _ROWS)])
+    if not result.equal:
+        raise typer.Exit(common.NEGATIVE)

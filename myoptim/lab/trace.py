@@ -1,0 +1,327 @@
+"""What an optimizer does at every step: loss, parameters, gradients and state.
+
+>>> run = trace("SGD", "square", settings={"lr": 0.1}, steps=3)
+>>> run.param("x")
+array([[ 5. , 10. ],
+       [ 4. ,  8. ],
+       [ 3.2,  6.4]])
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from myoptim.lab.errors import UsageError
+from myoptim.lab.problems import Problem, Run, load_problem
+from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step, as it stands before the update.
+
+    Attributes:
+        step: the step about to be made; the first is 1.
+        loss: the loss at `params`.
+        params: the parameters by name.
+        grads: the gradient of the loss at `params`; a parameter without one is left out.
+        state: for each parameter, the optimizer's buffers by name; empty before they are made.
+    """
+
+    step: int
+    loss: float
+    params: Arrays
+    grads: Arrays
+    state: dict[str, Arrays]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run of one optimizer on one problem, step by step.
+
+    Attributes:
+        optimizer: the optimizer's name.
+        problem: what it ran on.
+        settings: the hyper-parameters that were given; all others had their defaults.
+        seed: what the problem was started with.
+        rows: one for each step, before its update.
+    """
+
+    optimizer: str
+    problem: Problem
+    settings: dict[str, Any]
+    seed: int
+    rows: Sequence[Row]
+
+    @property
+    def steps(self) -> Array:
+        """The steps, from 1; shape (steps,)."""
+        return np.array([row.step for row in self.rows])
+
+    @property
+    def losses(self) -> Array:
+        """The loss before every step; shape (steps,)."""
+        return np.array([row.loss for row in self.rows])
+
+    def param(self, name: str) -> Array:
+        """A parameter before every step; shape (steps, *shape of the parameter)."""
+        return np.stack([row.params[name] for row in self.rows])
+
+    def grad(self, name: str) -> Array:
+        """A parameter's gradient at every step; NaN where it had none."""
+        return _stack([row.grads.get(name) for row in self.rows])
+
+    def buffer(self, param: str, name: str) -> Array:
+        """A buffer of a parameter's state before every step; NaN where it was not there yet."""
+        return _stack([row.state[param].get(name) for row in self.rows])
+
+    def buffers(self, param: str) -> list[str]:
+        """The names of the buffers that the parameter had at any step."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.state[param]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The trace as JSON holds it; every tensor is a flat list, its shape is under "shapes"."""
+        first = self.rows[0].params
+        return {
+            "optimizer": self.optimizer,
+            "problem": self.problem.name,
+            "settings": self.settings,
+            "seed": self.seed,
+            "shapes": {name: list(value.shape) for name, value in first.items()},
+            "rows": [
+                {
+                    "step": row.step,
+                    "loss": row.loss,
+                    "params": _lists(row.params),
+                    "grads": _lists(row.grads),
+                    "state": {name: _lists(buffers) for name, buffers in row.state.items()},
+                }
+                for row in self.rows
+            ],
+        }
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Column headings and, for each step, the cells to read; without the state's own step."""
+        params = list(self.rows[0].params)
+        buffers = [(p, name) for p in params for name in self.buffers(p) if name != "step"]
+        headings = ["step", *params, "loss", *(f"gradient of {name}" for name in params)]
+        headings += [f"{name} of {param}" for param, name in buffers]
+        cells = [
+            [
+                str(row.step),
+                *(_cell(row.params[name]) for name in params),
+                f"{row.loss:.6g}",
+                *(_cell(row.grads.get(name)) for name in params),
+                *(_cell(row.state[param].get(name)) for param, name in buffers),
+            ]
+            for row in self.rows
+        ]
+        return headings, cells
+
+    def save_csv(self, path: Path | str) -> None:
+        """Write a column for every number: `x[0]`, `grad x[0]`, `state x exp_avg[0]`, …
+
+        Every number is written so that it reads back as itself; a missing one is an empty cell.
+        """
+        rows = [_flat(row) for row in self.rows]
+        columns = dict.fromkeys(column for row in rows for column in row)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def plot(self) -> Figure:
+        """Draw the loss, the parameters and their buffers over the steps.
+
+        Where the parameters hold two numbers in all, also their path over the loss's contours.
+        """
+        from myoptim.lab import plots
+
+        params = list(self.rows[0].params)
+        buffers = dict.fromkeys(b for param in params for b in self.buffers(param) if b != "step")
+        lines = {"parameters": {name: self.param(name) for name in params}}
+        for buffer in buffers:
+            having = [param for param in params if buffer in self.buffers(param)]
+            lines[buffer] = {f"{buffer} of {param}": self.buffer(param, buffer) for param in having}
+        path = np.concatenate([self.param(name).reshape(len(self.rows), -1) for name in params], 1)
+        title = f"{self.optimizer} on {self.problem.name}"
+        two = path.shape[1] == 2
+        figure = plots.new_figure(title, 1 + two + len(lines), panel_size=(4.2, 3.6))
+        panels = iter(figure.axes)
+        plots.loss_curves(next(panels), {self.optimizer: self.losses})
+        if two:
+            plots.trajectories(next(panels), self.problem, {self.optimizer: path}, seed=self.seed)
+        for axes, (heading, series) in zip(panels, lines.items(), strict=True):
+            axes.set_title(heading, fontsize="medium")
+            _draw(axes, self.steps, series)
+        return figure
+
+
+def trace(
+    optimizer: str | Callable[..., Any],
+    problem: str | Problem,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> Trace:
+    """Run an optimizer on a problem and keep what stood before every step.
+
+    NaN and divergence are results like any others.
+
+    Args:
+        optimizer: a class, or the name of one as `resolve` takes it.
+        problem: a problem, or the name of one as `load_problem` takes it.
+        settings: hyper-parameters; without "lr", the problem's rate for optimizers of this name.
+        steps: how many; by default what the problem suggests.
+        seed: of the problem's data and start, and of torch's random numbers during the run.
+        dtype: of the parameters; by default the problem's own.
+        progress: wraps the range of steps, as `tqdm` does.
+
+    Raises:
+        UsageError: there is no such optimizer, problem or hyper-parameter, or the code of the
+            optimizer or problem raises.
+    """
+    problem = load_problem(problem) if isinstance(problem, str) else problem
+    label = label_of(optimizer)
+    cls = resolve(optimizer) if isinstance(optimizer, str) else optimizer
+    settings = {**problem_rate(problem, cls), **(settings or {})}
+    rows: list[Row] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        run = problem.start(seed, dtype=dtype)
+        instance = construct(cls, list(run.params.values()), settings, label)
+        for step in progress(range(1, check_steps(steps, problem.steps) + 1)):
+            loss = backward(run, f"{problem.name} before step {step}")
+            rows.append(_row(step, loss, run.params, instance))
+            with user_code(f"step {step} of {label}"):
+                instance.step()
+    return Trace(label, problem, settings, seed, rows)
+
+
+def check_steps(steps: int | None, default: int) -> int:
+    """The number of steps to make; UsageError where it is not at least 1."""
+    if steps is not None and steps < 1:
+        raise UsageError(f"steps must be at least 1; got {steps}")
+    return default if steps is None else steps
+
+
+def problem_rate(problem: Problem, *classes: Callable[..., Any]) -> dict[str, float]:
+    """The problem's learning rate, as a setting, for the first of the classes that it knows.
+
+    Empty where it knows none of them by name, or where one of them takes no `lr`.
+    """
+    known = [problem.rates[name] for name in map(label_of, classes) if name in problem.rates]
+    takes_lr = all("lr" in hyperparameters(cls) for cls in classes)
+    return {"lr": known[0]} if known and takes_lr else {}
+
+
+def backward(run: Run, doing: str) -> Tensor:
+    """Put fresh gradients of the loss into the parameters, and return the loss."""
+    for param in run.params.values():
+        param.grad = None
+    with user_code(f"the loss of {doing}"):
+        loss = run.loss()
+        loss.backward()
+    return loss
+
+
+def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:
+    """Copies of a parameter's buffers: its state's tensors and numbers, by name."""
+    state = getattr(optimizer, "state", None)
+    buffers = state.get(param, {}) if isinstance(state, Mapping) else {}
+    if isinstance(buffers, Tensor):
+        buffers = {"state": buffers}
+    return {
+        str(name): torch.as_tensor(value).detach().clone()
+        for name, value in (buffers.items() if isinstance(buffers, Mapping) else ())
+        if isinstance(value, Tensor | float | int)
+    }
+
+
+def _row(step: int, loss: Tensor, params: Mapping[str, Tensor], optimizer: Any) -> Row:
+    grads = {name: param.grad for name, param in params.items()}
+    return Row(
+        step,
+        loss.item(),
+        {name: _array(param) for name, param in params.items()},
+        {name: _array(grad) for name, grad in grads.items() if grad is not None},
+        {
+            name: {key: _array(value) for key, value in read_state(optimizer, param).items()}
+            for name, param in params.items()
+        },
+    )
+
+
+def _array(tensor: Tensor) -> Array:
+    """A copy as a numpy array; bfloat16, which numpy lacks, as the same numbers in float32."""
+    tensor = tensor.detach().cpu()
+    tensor = tensor.to_dense() if tensor.is_sparse else tensor
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
+
+
+def _stack(arrays: Sequence[Array | None]) -> Array:
+    missing = np.full_like(next(a for a in arrays if a is not None), np.nan, dtype=float)
+    return np.stack([missing if array is None else array for array in arrays])
+
+
+def _lists(arrays: Arrays) -> dict[str, list[Any]]:
+    return {name: array.ravel().tolist() for name, array in arrays.items()}
+
+
+_MAX_LINES = 10
+
+
+def _draw(axes: Axes, steps: Array, series: Mapping[str, Array]) -> None:
+    """A line for every element of every series, each of shape (steps, …); at most so many."""
+    lines = [
+        (f"{name}[{','.join(map(str, index))}]" if index else name, array[(..., *index)])
+        for name, array in series.items()
+        for index in np.ndindex(array.shape[1:])
+    ]
+    for number, (label, values) in enumerate(lines[:_MAX_LINES]):
+        axes.plot(steps, values, label=label, linestyle=("-", "--", ":", "-.")[number % 4])
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize="small")
+
+
+_CELL_NUMBERS = 4
+
+
+def _cell(array: Array | None) -> str:
+    if array is None:
+        return ""
+    numbers = [f"{number:.6g}" for number in array.ravel()[:_CELL_NUMBERS].tolist()]
+    return ", ".join(numbers) + (", …" if array.size > _CELL_NUMBERS else "")
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    """The row's numbers by column name, as in `save_csv`."""
+    flat: dict[str, Any] = {"step": row.step, "loss": row.loss}
+    groups = [("", row.params), ("grad ", row.grads)]
+    groups += [(f"state {name} ", buffers) for name, buffers in row.state.items()]
+    for prefix, arrays in groups:
+        for name, array in arrays.items():
+            for index, number in np.ndenumerate(array):
+                place = f"[{','.join(map(str, index))}]" if index else ""
+                flat[f"{prefix}{name}{place}"] = number.item()
+    return flat
