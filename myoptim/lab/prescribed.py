@@ -66,6 +66,15 @@ class Schedule:
             ):
                 raise ValueError(f"gradients of step {step} do not fit the parameters' shapes")
 
+    def part(self, first: int, last: int, starts: tuple[Tensor, ...]) -> "Schedule":
+        """Steps first to last (counted from 1, both included), begun at other start values."""
+        return replace(
+            self,
+            starts=starts,
+            gradients=self.gradients[first - 1 : last],
+            lr_factors=self.lr_factors[first - 1 : last],
+        )
+
     @property
     def steps(self) -> int:
         """Number of steps."""
@@ -185,8 +194,7 @@ def _give_gradient(p: Tensor, gradient: Tensor | None, reuse: bool) -> None:
 
 def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
     """Write initial lr · factor, where `initial` remembers each holder's lr at first sight."""
-    groups = getattr(optimizer, "param_groups", None)
-    holders = [vars(optimizer)] if groups is None else groups
+    holders: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or [vars(optimizer)]
     for index, holder in enumerate(holders):
         if "lr" not in holder:
             raise AttributeError("the optimizer has no lr that could be changed during the run")

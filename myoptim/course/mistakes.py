@@ -1,0 +1,1228 @@
+"""The catalogue of mistakes and dialects in hand-written optimizers.
+
+A mistake is an *edit* of a right solution (`myoptim.course.solutions`): a few words of its text
+replaced by others. The edited text is a whole optimizer again, so one catalogue serves all uses:
+`explain` shows it, the diagnosis runs it beside a student's, `course audit` hands it in as a
+submission, and our tests must tell it from the reference.
+
+A mistake can be made in more than one way (`forms`): an average without its (1-β) may stand in an
+Adam that was otherwise written from the paper or from torch's source.
+
+A *bug* is wrong by everybody's definition; a *dialect* is some framework's or paper's deliberate
+convention, which a teacher may accept; some are both, by optimizer. Sources: course repositories,
+issue threads, and the frameworks named under `whose`.
+"""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from myoptim.course.solutions import adagrad, adam, frame, rmsprop, sgd
+from myoptim.lab.errors import unknown
+
+SOLUTIONS: dict[str, ModuleType] = {
+    "SGD": sgd,
+    "Momentum": sgd,
+    "Nesterov": sgd,
+    "Adagrad": adagrad,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adam,
+}
+"""The optimizers of the course, each with the module of its solution."""
+
+SGDS = ("SGD", "Momentum", "Nesterov")
+DAMPED = ("SGD", "Momentum")
+NESTEROV = ("SGD", "Nesterov")
+ADAMS = ("Adam", "AdamW")
+ADAPTIVE = ("Adagrad", "RMSprop", *ADAMS)
+COUPLED = (*SGDS, "Adagrad", "RMSprop", "Adam")
+ALL = (*SGDS, *ADAPTIVE)
+
+Form = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One row of the catalogue.
+
+    Attributes:
+        id: its name, in the catalogue and in reports.
+        optimizers: those it can be made in.
+        what: what such code does.
+        hint: a question that helps and does not give the answer away.
+        forms: each a way to make it: pairs of text in the solution and what stands there instead.
+        kind: "bug", "dialect", or "bug or dialect".
+        whose: for a dialect, who computes so.
+        shows: when a probe first shows it, in words.
+    """
+
+    id: str
+    optimizers: tuple[str, ...]
+    what: str
+    hint: str
+    forms: tuple[Form, ...]
+    kind: str = "bug"
+    whose: str = ""
+    shows: str = "step 1"
+
+    @property
+    def is_dialect(self) -> bool:
+        """Whether a teacher may accept it."""
+        return "dialect" in self.kind
+
+
+def form(*texts: str) -> Form:
+    """Pairs of old and new text, written one after the other."""
+    return tuple(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _each(*choices: Form, together: bool = True) -> tuple[Form, ...]:
+    """Forms for a slip that can be made in several places: in all of them, or in one."""
+    return (*((sum(choices, ()),) if together else ()), *choices)
+
+
+# The statements of the solutions that most edits touch.
+L2 = 'return g + group["weight_decay"] * p if group["weight_decay"] != 0 else g'
+SHRINK = 'p.mul_(1 - group["lr"] * group["weight_decay"])'
+SHRINK_IN_UPDATE = 'p.mul_(1 - lr * group["weight_decay"])'
+ADAM_MOVE = "p.sub_(lr * m_hat / (v_hat.sqrt() + eps))"
+ADAGRAD_MOVE = "p.sub_(decayed_lr * g / (s.sqrt() + eps))"
+RMSPROP_SCALE = "u = g / (v.sqrt() + eps)"
+ADAM_ROOT = "(v_hat.sqrt() + eps)"
+ADAGRAD_ROOT = "(s.sqrt() + eps)"
+RMSPROP_ROOT = "(v.sqrt() + eps)"
+C1 = "c1 = 1 - beta1**t"
+C2 = "c2 = 1 - beta2**t"
+M_NEW = "(1 - beta1) * g\n"
+V_NEW = "(1 - beta2) * g * g"
+AMSGRAD = """        if group["amsgrad"]:
+            v = state["max_exp_avg_sq"] = torch.maximum(state.get("max_exp_avg_sq", v), v)
+"""
+BUFFER = 'b = g.clone() if b is None else momentum * b + (1 - group["dampening"]) * g'
+LOOK_AHEAD = 'g = g + momentum * b if group["nesterov"] else b'
+STEP_LOOP = '            for p in group["params"]:\n                if p.grad is None:'
+CALL = "self.update(group, state, p, self.decay(group, p, g))"
+
+
+def roots(adam_root: str, adagrad_root: str = "", rmsprop_root: str = "") -> tuple[Form, ...]:
+    """Forms that replace the denominator, in terms of each solution's names."""
+    adagrad_root = adagrad_root or adam_root.replace("v_hat", "s")
+    rmsprop_root = rmsprop_root or adam_root.replace("v_hat", "v")
+    return (
+        form(ADAM_ROOT, adam_root),
+        form(ADAGRAD_ROOT, adagrad_root),
+        form(RMSPROP_ROOT, rmsprop_root),
+    )
+
+
+MOMENTUM = (
+    Mistake(
+        "ema-momentum",
+        (*SGDS, "RMSprop"),
+        "The buffer is an average, b = μb + (1-μ)g, where torch has the sum b = μb + g.",
+        "How much should today's gradient count?",
+        (
+            form(BUFFER, "b = (1 - momentum) * g + (0 if b is None else momentum * b)"),
+            form(
+                BUFFER,
+                "b = (1 - momentum) * g if b is None else "
+                'momentum * b + (1 - momentum) * (1 - group["dampening"]) * g',
+            ),
+            form(
+                '* state["momentum_buffer"] + u', '* state["momentum_buffer"] + (1 - momentum) * u'
+            ),
+        ),
+        kind="dialect",
+    ),
+    Mistake(
+        "ema-first-raw",
+        SGDS,
+        "The first buffer is the gradient, later ones the average μb + (1-μ)g: "
+        "what dampening = μ gives.",
+        "How much should today's gradient count?",
+        (form('(1 - group["dampening"]) * g', "(1 - momentum) * g"),),
+        kind="dialect",
+        shows="step 2",
+    ),
+    Mistake(
+        "dampening-on-first-step",
+        DAMPED,
+        "The first buffer is damped too, b₁ = (1-τ)g; torch takes the first gradient whole.",
+        "Is the first buffer special?",
+        (form("g.clone() if", '(1 - group["dampening"]) * g if'),),
+        kind="dialect",
+        whose="MLX",
+    ),
+    Mistake(
+        "dampening-ignored",
+        DAMPED,
+        "The dampening is read nowhere: b = μb + g.",
+        "What does dampening multiply?",
+        (form('(1 - group["dampening"]) * g', "g"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "dampening-uncomplemented",
+        DAMPED,
+        "The gradient is multiplied by τ, not by 1-τ. At τ = 0.5 nobody would notice.",
+        "What does dampening multiply?",
+        (
+            form('(1 - group["dampening"]) * g', 'group["dampening"] * g'),
+            form(BUFFER, 'b = group["dampening"] * g + (0 if b is None else momentum * b)'),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
+        "lr-in-velocity",
+        (*SGDS, "RMSprop"),
+        "The buffer gathers ηg, so it remembers old learning rates. "
+        "The same as torch as long as lr never changes.",
+        "Should memory contain an old learning rate?",
+        (
+            form(
+                BUFFER,
+                'b = lr * g if b is None else momentum * b + (1 - group["dampening"]) * lr * g',
+                LOOK_AHEAD,
+                'g = lr * g + momentum * b if group["nesterov"] else b',
+                "p.sub_(lr * g)",
+                "p.sub_(lr * g if momentum == 0 else g)",
+            ),
+            form(
+                '* state["momentum_buffer"] + u',
+                '* state["momentum_buffer"] + lr * u',
+                "p.sub_(lr * u)",
+                "p.sub_(lr * u if momentum == 0 else u)",
+            ),
+        ),
+        kind="dialect",
+        whose="Keras; Sutskever et al. 2013",
+        shows="the first change of lr",
+    ),
+    Mistake(
+        "nesterov-ignored",
+        NESTEROV,
+        "The step is plain momentum, u = b.",
+        "Where is the look-ahead?",
+        (form(LOOK_AHEAD, "g = b"),),
+    ),
+    Mistake(
+        "nesterov-no-grad",
+        NESTEROV,
+        "The step is μb, without today's gradient.",
+        "Which two vectors add?",
+        (form(LOOK_AHEAD, 'g = momentum * b if group["nesterov"] else b'),),
+    ),
+    Mistake(
+        "nesterov-double",
+        NESTEROV,
+        "The step is b + μb where g + μb is meant. The first step is exact, since b₁ = g.",
+        "Which two vectors add?",
+        (form(LOOK_AHEAD, 'g = b + momentum * b if group["nesterov"] else b'),),
+        shows="step 2",
+    ),
+)
+
+STATE_RULES = (
+    Mistake(
+        "buffer-reset",
+        (*SGDS, *ADAMS),
+        "The state is made anew at each step, so nothing is remembered.",
+        "How long does state live?",
+        (
+            form("if not state:", "if True:"),
+            form(
+                'beta1 * state["exp_avg"]',
+                "beta1 * torch.zeros_like(p)",
+                'beta2 * state["exp_avg_sq"]',
+                "beta2 * torch.zeros_like(p)",
+            ),
+            form('beta1 * state["exp_avg"]', "beta1 * torch.zeros_like(p)"),
+            form('beta2 * state["exp_avg_sq"]', "beta2 * torch.zeros_like(p)"),
+            form("else momentum * b +", "else momentum * torch.zeros_like(p) +"),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
+        "stale-state",
+        ALL,
+        "The parameter moves by the state of the step before; the state is updated afterwards.",
+        "Update first, or use first?",
+        (
+            form(
+                'state["momentum_buffer"] = b\n',
+                "new = b\n            b = torch.zeros_like(p)"
+                ' if state["momentum_buffer"] is None else state["momentum_buffer"]\n'
+                '            state["momentum_buffer"] = new\n',
+            ),
+            form('s = state["sum"] = state', 's, state["sum"] = state["sum"], state'),
+            form(
+                'v = state["square_avg"] = alpha',
+                'v, state["square_avg"] = state["square_avg"], alpha',
+            ),
+            form(
+                'u = state["momentum_buffer"] = momentum',
+                'u, state["momentum_buffer"] = state["momentum_buffer"], momentum',
+            ),
+            *_each(
+                form(
+                    'm = state["exp_avg"] = beta1', 'm, state["exp_avg"] = state["exp_avg"], beta1'
+                ),
+                form(
+                    'v = state["exp_avg_sq"] = beta2',
+                    'v, state["exp_avg_sq"] = state["exp_avg_sq"], beta2',
+                ),
+            ),
+        ),
+    ),
+)
+
+DIRECTION = (
+    Mistake(
+        "ascends",
+        ALL,
+        "The parameter moves along the gradient, not against it.",
+        "Which way is downhill?",
+        (form("p.sub_(", "p.add_("),),
+    ),
+    Mistake(
+        "maximize-ignored",
+        ALL,
+        "With maximize=True it still minimizes.",
+        "Which way is uphill?",
+        (form('-p.grad if group["maximize"] else p.grad', "p.grad"),),
+    ),
+)
+
+WEIGHT_DECAY = (
+    Mistake(
+        "wd-before-maximize",
+        COUPLED,
+        "With maximize the decay is flipped too, -(g + λp), and the parameters grow.",
+        "Should the decay flip too?",
+        (form(L2, 'return g + (-1 if group["maximize"] else 1) * group["weight_decay"] * p'),),
+    ),
+    Mistake(
+        "wd-ignored",
+        ALL,
+        "The weight decay is read nowhere.",
+        "Try zero gradients.",
+        (form(L2, "return g"), form(SHRINK, "pass")),
+    ),
+    Mistake(
+        "wd-wrong-sign",
+        ALL,
+        "The decay pushes the parameters away from zero.",
+        "Try zero gradients.",
+        (form(L2, 'return g - group["weight_decay"] * p'), form("p.mul_(1 - ", "p.mul_(1 + ")),
+    ),
+    Mistake(
+        "l2-instead-of-decoupled",
+        ("AdamW",),
+        "λp joins the gradient and passes through both averages: this is Adam with L2.",
+        "Does the decay pass through √v?",
+        (form(SHRINK + "\n        return g", 'return g + group["weight_decay"] * p'),),
+    ),
+    Mistake(
+        "decoupled-instead-of-l2",
+        COUPLED,
+        "The parameter is shrunk directly and the gradient never sees λ.",
+        "Does the decay pass through √v?",
+        (
+            form(L2, SHRINK + "\n        return g"),
+            form(L2, 'p.mul_(1 - group["weight_decay"])\n        return g'),
+            *(
+                form(L2, "return g", move, f"{move}\n        {SHRINK_IN_UPDATE}")
+                for move in ("p.sub_(lr * g)", "p.sub_(lr * u)", ADAGRAD_MOVE, ADAM_MOVE)
+            ),
+        ),
+        kind="bug or dialect",
+        whose="Keras",
+    ),
+    Mistake(
+        "wd-both",
+        ADAMS,
+        "The decay is in the gradient and on the parameter too.",
+        "Is the decay counted twice?",
+        (
+            form(L2, f'g = g + group["weight_decay"] * p\n        {SHRINK}\n        return g'),
+            form(L2, f'{SHRINK}\n        return g + group["weight_decay"] * p'),
+            form(
+                SHRINK + "\n        return g",
+                f'g = g + group["weight_decay"] * p\n        {SHRINK}\n        return g',
+            ),
+            form(
+                SHRINK + "\n        return g",
+                f'{SHRINK}\n        return g + group["weight_decay"] * p',
+            ),
+        ),
+    ),
+    Mistake(
+        "wd-not-scaled-by-lr",
+        ("AdamW",),
+        "The parameter shrinks by λ, not by ηλ: it decays even at lr 0.",
+        "What happens at lr 0?",
+        (
+            form(SHRINK, 'p.mul_(1 - group["weight_decay"])'),
+            form(
+                SHRINK, "pass", ADAM_MOVE, f'{ADAM_MOVE}\n        p.mul_(1 - group["weight_decay"])'
+            ),
+        ),
+        kind="dialect",
+        whose="Loshchilov and Hutter 2019, whose λ is torch's ηλ",
+    ),
+    Mistake(
+        "wd-after-step",
+        ("AdamW",),
+        "The step comes first and the shrinking last, so that the step is shrunk too.",
+        "Which p is decayed?",
+        (form(SHRINK, "pass", ADAM_MOVE, f"{ADAM_MOVE}\n        {SHRINK_IN_UPDATE}"),),
+        kind="dialect",
+    ),
+    Mistake(
+        "wd-simultaneous",
+        ("AdamW",),
+        "Step and decay are taken from the same old parameter: another rounding, nothing more.",
+        "Nothing is wrong here.",
+        (
+            form(
+                SHRINK,
+                "pass",
+                ADAM_MOVE,
+                'p.sub_(lr * m_hat / (v_hat.sqrt() + eps) + lr * group["weight_decay"] * p)',
+            ),
+        ),
+        kind="dialect",
+        whose="optax",
+        shows="never",
+    ),
+    Mistake(
+        "wd-corrected-lr",
+        ("AdamW",),
+        "The decay is scaled by the bias-corrected rate η√c₂/c₁, so it varies with t.",
+        "Which factor scales λ?",
+        (
+            form(
+                SHRINK,
+                "pass",
+                ADAM_MOVE,
+                f'p.mul_(1 - lr * c2**0.5 / c1 * group["weight_decay"])\n        {ADAM_MOVE}',
+            ),
+            form(
+                SHRINK,
+                "pass",
+                ADAM_MOVE,
+                f'p.mul_(1 - lr / c1 * group["weight_decay"])\n        {ADAM_MOVE}',
+            ),
+        ),
+    ),
+    Mistake(
+        "wd-lr-squared",
+        ("AdamW",),
+        "The decay is scaled by η twice.",
+        "Which factor scales λ?",
+        (form("p.mul_(1 - group", 'p.mul_(1 - group["lr"] * group'),),
+    ),
+)
+
+BIAS_CORRECTION = (
+    Mistake(
+        "no-bias-correction",
+        ADAMS,
+        "The averages are used as they are, c₁ = c₂ = 1.",
+        "Why is m₁ so small?",
+        (form(C1, "c1 = 1", C2, "c2 = 1"),),
+        kind="bug or dialect",
+        whose="MLX",
+    ),
+    Mistake(
+        "bc-first-only",
+        ADAMS,
+        "Only m is corrected.",
+        "Where do both averages start?",
+        (form(C2, "c2 = 1"),),
+    ),
+    Mistake(
+        "bc-second-only",
+        ADAMS,
+        "Only v is corrected.",
+        "Where do both averages start?",
+        (form(C1, "c1 = 1"),),
+    ),
+    Mistake(
+        "t-from-0",
+        ADAMS,
+        "The first step has t = 0, and divides by 1 - β⁰ = 0.",
+        "What is t the first time?",
+        _each(form(C1, "c1 = 1 - beta1 ** (t - 1)"), form(C2, "c2 = 1 - beta2 ** (t - 1)")),
+    ),
+    Mistake(
+        "t-one-ahead",
+        ADAMS,
+        "The first step has t = 2.",
+        "What is t the first time?",
+        _each(form(C1, "c1 = 1 - beta1 ** (t + 1)"), form(C2, "c2 = 1 - beta2 ** (t + 1)")),
+    ),
+    Mistake(
+        "t-per-parameter",
+        ADAMS,
+        "One counter is advanced inside the loop over parameters: "
+        "two parameters, two ticks a step.",
+        "How often does t tick?",
+        (
+            form(
+                't = state["step"] = state["step"] + 1',
+                't = state["step"] = self.t = getattr(self, "t", 0) + 1',
+            ),
+            form(
+                't = state["step"] = state["step"] + 1',
+                't = state["step"] = group["t"] = group.get("t", 0) + 1',
+            ),
+        ),
+        shows="step 1, second parameter",
+    ),
+    Mistake(
+        "t-global",
+        ADAMS,
+        "One t for all parameters, also for one that came late or missed a gradient.",
+        "Whose age is t?",
+        (
+            form(
+                "        for group in self.param_groups:",
+                '        self.t = getattr(self, "t", 0) + 1\n'
+                "        for group in self.param_groups:",
+                't = state["step"] = state["step"] + 1',
+                't = state["step"] = self.t',
+            ),
+            form(
+                "        for group in self.param_groups:\n",
+                "        for group in self.param_groups:\n"
+                '            group["t"] = group.get("t", 0) + 1\n',
+                't = state["step"] = state["step"] + 1',
+                't = state["step"] = group["t"]',
+            ),
+        ),
+        kind="bug or dialect",
+        shows="the step after a missing gradient",
+    ),
+    Mistake(
+        "t-frozen",
+        ADAMS,
+        "The correction is 1-β at every step.",
+        "What changes at step 2?",
+        _each(form(C1, "c1 = 1 - beta1"), form(C2, "c2 = 1 - beta2")),
+        shows="step 2",
+    ),
+    Mistake(
+        "bc-linear",
+        ADAMS,
+        "1-βt where 1-βᵗ is meant: it soon turns negative.",
+        "How do powers of β enter?",
+        _each(form(C1, "c1 = 1 - beta1 * t"), form(C2, "c2 = 1 - beta2 * t")),
+        shows="step 2",
+    ),
+    Mistake(
+        "bc-multiplied",
+        ADAMS,
+        "The averages are multiplied by 1-βᵗ, which makes them smaller still.",
+        "Multiply or divide?",
+        _each(form("m_hat = m / c1", "m_hat = m * c1"), form("v_hat = v / c2", "v_hat = v * c2")),
+    ),
+    Mistake(
+        "bc-in-place",
+        ADAMS,
+        "The corrected m̂ and v̂ are stored as the averages, and corrected again next time.",
+        "Is m̂ remembered?",
+        _each(
+            form("m_hat = m / c1", 'm_hat = state["exp_avg"] = m / c1'),
+            form("v_hat = v / c2", 'v_hat = state["exp_avg_sq"] = v / c2'),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
+        "bc2-unrooted",
+        ADAMS,
+        "c₂ was taken out of the root without being rooted: √v/c₂.",
+        "Redo the algebra.",
+        (
+            form(ADAM_ROOT, "(v.sqrt() / c2 + eps)"),
+            form(ADAM_MOVE, "p.sub_(lr * c2 / c1 * m / (v.sqrt() + eps))"),
+        ),
+    ),
+    Mistake(
+        "bc2-sqrt-one-minus",
+        ADAMS,
+        "√(1-c₂) = √(β₂ᵗ) stands where √c₂ = √(1-β₂ᵗ) is meant.",
+        "Redo the algebra.",
+        (
+            form("v_hat = v / c2", "v_hat = v / (1 - c2)"),
+            form(ADAM_MOVE, "p.sub_(lr * (1 - c2) ** 0.5 / c1 * m / (v.sqrt() + eps))"),
+        ),
+    ),
+    Mistake(
+        "lr-compounds",
+        ADAMS,
+        "The corrected rate is stored as the new learning rate, and corrected again next time.",
+        "Does lr change itself?",
+        (
+            form(
+                ADAM_MOVE,
+                'lr = group["lr"] = lr * c2**0.5 / c1\n        p.sub_(lr * m / (v.sqrt() + eps))',
+            ),
+            form(
+                ADAM_MOVE,
+                'lr = group["lr"] = lr / c1\n        p.sub_(lr * m / (v_hat.sqrt() + eps))',
+            ),
+            form(
+                ADAM_MOVE,
+                'lr = group["lr"] = lr * c2**0.5 / c1\n'
+                "        p.sub_(lr * m / (v.sqrt() + eps * c2**0.5))",
+            ),
+        ),
+        shows="step 2",
+    ),
+)
+
+AVERAGES = (
+    Mistake(
+        "betas-swapped",
+        ADAMS,
+        "β₂ averages the gradient and β₁ its square.",
+        "Which average is slower?",
+        (form('beta1, beta2 = group["betas"]', 'beta2, beta1 = group["betas"]'),),
+        shows="step 2",
+    ),
+    Mistake(
+        "missing-1-beta1",
+        ADAMS,
+        "m = β₁m + g: the weights do not sum to 1.",
+        "Do the weights sum to 1?",
+        (form(M_NEW, "g\n"),),
+    ),
+    Mistake(
+        "missing-1-beta2",
+        ADAMS,
+        "v = β₂v + g²: the weights do not sum to 1.",
+        "Do the weights sum to 1?",
+        (form(V_NEW, "g * g"),),
+    ),
+    Mistake(
+        "beta-complement-swapped",
+        (*ADAMS, "RMSprop"),
+        "β weighs the new value and 1-β the old one.",
+        "Which weight is the large one?",
+        (
+            *_each(
+                form(
+                    'beta1 * state["exp_avg"] + (1 - beta1) * g',
+                    '(1 - beta1) * state["exp_avg"] + beta1 * g',
+                ),
+                form(
+                    'beta2 * state["exp_avg_sq"] + (1 - beta2) * g * g',
+                    '(1 - beta2) * state["exp_avg_sq"] + beta2 * g * g',
+                ),
+            ),
+            form('alpha = group["alpha"]', 'alpha = 1 - group["alpha"]'),
+            form(
+                'alpha * state["square_avg"] + (1 - alpha) * g * g',
+                '(1 - alpha) * state["square_avg"] + alpha * g * g',
+            ),
+        ),
+    ),
+    Mistake(
+        "not-squared",
+        ADAPTIVE,
+        "The second average is of |g|, not of g².",
+        "Check the units.",
+        (
+            form(V_NEW, "(1 - beta2) * g.abs()"),
+            form(V_NEW, "(1 - beta2) * g"),
+            form('state["sum"] + g * g', 'state["sum"] + g.abs()'),
+            form('state["sum"] + g * g', 'state["sum"] + g'),
+            form("(1 - alpha) * g * g", "(1 - alpha) * g.abs()"),
+            form("(1 - alpha) * g * g", "(1 - alpha) * g"),
+        ),
+    ),
+    Mistake(
+        "grad-instead-of-m",
+        ADAMS,
+        "The numerator is today's gradient, not its average.",
+        "What feeds each line?",
+        (form("m_hat = m / c1", "m_hat = g / c1"), form("m_hat = m / c1", "m_hat = g")),
+    ),
+    Mistake(
+        "v-from-m",
+        ADAMS,
+        "v averages m², not g².",
+        "What feeds each line?",
+        (
+            form(V_NEW, "(1 - beta2) * m * m"),
+            form(V_NEW, "(1 - beta2) * (m / (1 - beta1**t)) ** 2"),
+        ),
+    ),
+    Mistake(
+        "scalar-v",
+        ADAMS,
+        "One second moment for the whole tensor, from the mean of g².",
+        "What feeds each line?",
+        (
+            form(V_NEW, "(1 - beta2) * (g * g).mean()"),
+            form(V_NEW, "(1 - beta2) * (g * g).sum()"),
+        ),
+    ),
+    Mistake(
+        "nadam",
+        ADAMS,
+        "m̂ looks ahead as Nesterov's momentum does: this is NAdam.",
+        "Which paper is this?",
+        (
+            form("m_hat = m / c1", "m_hat = (beta1 * m + (1 - beta1) * g) / c1"),
+            form(
+                "m_hat = m / c1",
+                "m_hat = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / c1",
+            ),
+            form("m_hat = m / c1", "m_hat = beta1 * m / c1 + (1 - beta1) * g"),
+            form(
+                "m_hat = m / c1",
+                "mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (0.004 * k)) for k in (t, t + 1))\n"
+                '        product = state["mu_product"] = state.get("mu_product", 1.0) * mu\n'
+                "        m_hat = mu_next * m / (1 - product * mu_next)"
+                " + (1 - mu) * g / (1 - product)",
+            ),
+        ),
+        kind="dialect",
+        whose="Dozat 2016",
+    ),
+)
+
+DENOMINATOR = (
+    Mistake(
+        "no-sqrt",
+        ADAPTIVE,
+        "The denominator is v, not √v.",
+        "Check the units.",
+        (
+            *roots("(v_hat + eps)"),
+            form(ADAM_ROOT, "(v / c2**0.5 + eps)"),
+            form(ADAM_MOVE, "p.sub_(lr * c2**0.5 / c1 * m / (v + eps))"),
+        ),
+    ),
+    Mistake(
+        "eps-inside-sqrt",
+        ADAPTIVE,
+        "√(v+ε): ε stands under the root.",
+        "Is √(a+b) = √a + √b?",
+        (
+            *roots("(v_hat + eps).sqrt()"),
+            form(ADAM_ROOT, "((v + eps).sqrt() / c2**0.5)"),
+        ),
+        kind="dialect",
+        whose="Keras, optax (RMSprop, Adagrad)",
+    ),
+    Mistake(
+        "eps-hat",
+        ADAMS,
+        "η√c₂/c₁ · m/(√v+ε): ε is not scaled with √v. The paper calls this one ε̂.",
+        "Was ε rescaled?",
+        (form(ADAM_MOVE, "p.sub_(lr * c2**0.5 / c1 * m / (v.sqrt() + eps))"),),
+        kind="dialect",
+        whose="Keras, TensorFlow",
+    ),
+    Mistake(
+        "eps-outside-quotient",
+        ADAMS,
+        "m̂/√v̂ + ε: ε is added to the quotient.",
+        "Check the parentheses.",
+        (
+            form(ADAM_MOVE, "p.sub_(lr * (m_hat / v_hat.sqrt() + eps))"),
+            form(ADAM_MOVE, "p.sub_(lr * m_hat / v_hat.sqrt() + eps)"),
+        ),
+    ),
+    Mistake(
+        "no-eps",
+        ADAPTIVE,
+        "There is no ε, and 0/0 where the gradient has always been zero.",
+        "Send a zero gradient.",
+        roots("v_hat.sqrt()"),
+    ),
+    Mistake(
+        "eps-minus",
+        ADAPTIVE,
+        "√v - ε: small gradients divide by almost nothing, or by a negative number.",
+        "Check the sign.",
+        roots("(v_hat.sqrt() - eps)"),
+    ),
+    Mistake(
+        "eps-squared-inside",
+        ADAMS,
+        "√(v+ε²): the same as √v+ε far from ε, not near it.",
+        "Compare at |g| ≈ ε.",
+        (form(ADAM_ROOT, "(v_hat + eps**2).sqrt()"),),
+        kind="dialect",
+    ),
+    Mistake(
+        "eps-as-max",
+        ADAMS,
+        "max(√v, ε) in place of the sum.",
+        "Compare at |g| ≈ ε.",
+        (
+            form(ADAM_ROOT, "v_hat.sqrt().clamp(min=eps)"),
+            form(ADAM_ROOT, "v_hat.clamp(min=eps).sqrt()"),
+        ),
+        kind="dialect",
+    ),
+    Mistake(
+        "eps-twice",
+        ADAMS,
+        "√(v+ε)+ε: ε under the root and beside it.",
+        "Compare at |g| ≈ ε.",
+        (form(ADAM_ROOT, "((v_hat + eps).sqrt() + eps)"),),
+        kind="dialect",
+    ),
+)
+
+MAXIMUM = (
+    Mistake(
+        "amsgrad-ignored",
+        ADAMS,
+        "With amsgrad=True no maximum is taken.",
+        "Maximum of which quantity?",
+        (form(AMSGRAD, ""),),
+        shows="step 2, where gradients fall",
+    ),
+    Mistake(
+        "amsgrad-max-of-corrected",
+        ADAMS,
+        "The maximum is taken over v̂, not over v before its correction.",
+        "Maximum of which quantity?",
+        (
+            form(
+                AMSGRAD,
+                "",
+                "v_hat = v / c2\n",
+                "v_hat = v / c2\n"
+                '        if group["amsgrad"]:\n'
+                '            largest = state.get("max_exp_avg_sq", v_hat)\n'
+                '            v_hat = state["max_exp_avg_sq"] = torch.maximum(largest, v_hat)\n',
+            ),
+        ),
+        kind="dialect",
+        whose="optax",
+        shows="step 2",
+    ),
+    Mistake(
+        "amsgrad-fed-back",
+        ADAMS,
+        "The maximum is stored as v, so the average never comes down.",
+        "Maximum of which quantity?",
+        (
+            form(
+                'v = state["max_exp_avg_sq"] = torch',
+                'v = state["exp_avg_sq"] = state["max_exp_avg_sq"] = torch',
+            ),
+        ),
+        shows="step 3",
+    ),
+)
+
+ACCUMULATORS = (
+    Mistake(
+        "lr-decay-off-by-one",
+        ("Adagrad",),
+        "1 + kt: the learning rate is decayed at the first step already.",
+        "Is there decay on the first step?",
+        (form('(t - 1) * group["lr_decay"]', 't * group["lr_decay"]'),),
+    ),
+    Mistake(
+        "lr-decay-ignored",
+        ("Adagrad",),
+        "lr_decay is read nowhere.",
+        "What does lr_decay do?",
+        (form('lr / (1 + (t - 1) * group["lr_decay"])', "lr"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "accumulator-init-nonzero",
+        ("Adagrad", "RMSprop"),
+        "The accumulator starts at 0.1 or 1.",
+        "What is s₀?",
+        (
+            form(
+                'group["initial_accumulator_value"])', 'group["initial_accumulator_value"] or 0.1)'
+            ),
+            form(
+                'group["initial_accumulator_value"])', 'group["initial_accumulator_value"] or 1.0)'
+            ),
+            form('group["initial_accumulator_value"])', "0.1)"),
+            form('group["initial_accumulator_value"])', "1.0)"),
+            form('group["initial_accumulator_value"])', "0.0)"),
+            form('["square_avg"] = torch.zeros_like(p)', '["square_avg"] = torch.ones_like(p)'),
+            form(
+                '["square_avg"] = torch.zeros_like(p)', '["square_avg"] = torch.full_like(p, 0.1)'
+            ),
+        ),
+        kind="dialect",
+        whose="Keras, optax (Adagrad, 0.1); TensorFlow 1 (RMSprop, 1)",
+    ),
+    Mistake(
+        "accumulator-overwritten",
+        ("Adagrad",),
+        "s = g²: the sum holds today's square only.",
+        "Does history count?",
+        (form('state["sum"] + g * g', "g * g"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "accumulator-ema",
+        ("Adagrad",),
+        "The squares are averaged, not summed.",
+        "Does history count?",
+        (
+            *(
+                form('state["sum"] + g * g', f'{beta} * state["sum"] + (1 - {beta}) * g * g')
+                for beta in ("0.9", "0.99", "0.999", "0.95", "0.5")
+            ),
+            form('state["sum"] + g * g', '((t - 1) * state["sum"] + g * g) / t'),
+        ),
+    ),
+    Mistake(
+        "sum-not-average",
+        ("RMSprop",),
+        "v = v + g²: v never forgets. This is Adagrad.",
+        "Does v forget?",
+        (
+            form(
+                'alpha * state["square_avg"] + (1 - alpha) * g * g', 'state["square_avg"] + g * g'
+            ),
+            form('alpha * state["square_avg"] + (1 - alpha)', 'state["square_avg"] + (1 - alpha)'),
+        ),
+    ),
+    Mistake(
+        "missing-1-alpha",
+        ("RMSprop",),
+        "v = αv + g²: the weights do not sum to 1.",
+        "Do the weights sum to 1?",
+        (form("(1 - alpha) * g * g", "g * g"),),
+    ),
+    Mistake(
+        "alpha-default-0.9",
+        ("RMSprop",),
+        "α is 0.9 unless given; torch's default is 0.99.",
+        "Read the signature.",
+        (form("alpha: float = 0.99", "alpha: float = 0.9"),),
+        kind="dialect",
+        whose="Keras, optax",
+    ),
+    Mistake(
+        "centered-ignored",
+        ("RMSprop",),
+        "With centered=True the mean is not taken off.",
+        "What is a variance?",
+        (form("v = v - a * a", "pass"),),
+    ),
+    Mistake(
+        "centered-unsquared",
+        ("RMSprop",),
+        "v - ḡ where v - ḡ² is meant: NaN as soon as v < ḡ.",
+        "What is a variance?",
+        (form("v = v - a * a", "v = v - a"),),
+    ),
+    Mistake(
+        "momentum-before-scaling",
+        ("RMSprop",),
+        "The buffer gathers g, and the root divides the buffer.",
+        "Scale before averaging, or after?",
+        (form(RMSPROP_SCALE, "u = g", "p.sub_(lr * u)", "p.sub_(lr * u / (v.sqrt() + eps))"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "bias-corrected-rmsprop",
+        ("RMSprop",),
+        "v is divided by 1-αᵗ, as Adam does.",
+        "Which paper is this?",
+        (
+            form(
+                "        u = g /", '        v = v / (1 - alpha ** state["step"])\n        u = g /'
+            ),
+            form(
+                'if group["centered"]:\n            a =',
+                'v = v / (1 - alpha ** state["step"])\n'
+                '        if group["centered"]:\n            a =',
+                "v = v - a * a",
+                'v = v - (a / (1 - alpha ** state["step"])) ** 2',
+            ),
+        ),
+        kind="dialect",
+    ),
+)
+
+CONTRACT = (
+    Mistake(
+        "reads-defaults",
+        ALL,
+        "Hyper-parameters are read from self.defaults, or from attributes of the constructor's "
+        "arguments, so a group's own value and a scheduler's change do nothing.",
+        "Who owns lr?",
+        (
+            form(
+                "self.update(group, state",
+                "self.update(self.defaults, state",
+                "self.decay(group,",
+                "self.decay(self.defaults,",
+            ),
+            form('lr = group["lr"]\n', 'lr = self.defaults["lr"]\n'),
+        ),
+        shows="a second group, a scheduler",
+    ),
+    Mistake(
+        "state-attribute",
+        ALL,
+        "State is kept on the optimizer itself, not in self.state, so no checkpoint holds it.",
+        "What gets saved?",
+        (form("self.state[p]", 'vars(self).setdefault("buffers", {}).setdefault(p, {})'),),
+        shows="load_state_dict",
+    ),
+    Mistake(
+        "state-shared",
+        ALL,
+        "One buffer serves all parameters.",
+        "What identifies a parameter?",
+        (form("self.state[p]", 'vars(self).setdefault("buffer", {})'),),
+        shows="a second parameter",
+    ),
+    Mistake(
+        "state-by-shape",
+        ALL,
+        "State is found by the parameter's shape.",
+        "What identifies a parameter?",
+        (form("self.state[p]", 'vars(self).setdefault("buffers", {}).setdefault(p.shape, {})'),),
+        shows="a second parameter of equal shape",
+    ),
+    Mistake(
+        "state-by-id",
+        ALL,
+        "State is found by id(p), which is another one after a reload.",
+        "What identifies a parameter?",
+        (form("self.state[p]", "self.state[id(p)]"),),
+        shows="load_state_dict",
+    ),
+    Mistake(
+        "aliases-grad",
+        SGDS,
+        "The first buffer *is* p.grad: when the gradient is zeroed in place, so is the memory.",
+        "Copy or reference?",
+        (form("g.clone() if", "g if"),),
+        shows="step 2, with gradients zeroed in place",
+    ),
+    Mistake(
+        "mutates-grad",
+        ALL,
+        "The step changes p.grad.",
+        "Whose tensor is it?",
+        (
+            form("g = -p.grad if", "g = p.grad.neg_() if"),
+            form("return g + group", "return g.add_(p, alpha=group", "] * p if", "]) if"),
+        ),
+        shows="p.grad after the step",
+    ),
+    Mistake(
+        "clears-grad",
+        ALL,
+        "The step zeroes p.grad, or sets it to None.",
+        "Whose tensor is it?",
+        (
+            form(CALL, f"{CALL}\n                p.grad = None"),
+            form(CALL, f"{CALL}\n                p.grad.zero_()"),
+        ),
+        shows="p.grad after the step",
+    ),
+    Mistake(
+        "rebinds-param",
+        ALL,
+        "p = p - …: a new tensor gets the name p, and the model keeps the old one.",
+        "Is the model looking at it?",
+        (form("p.sub_(", "p = p - ("),),
+        shows="the parameter never moves",
+    ),
+    Mistake(
+        "replaces-data",
+        ALL,
+        "p.data = …: the parameter gets another storage, and views of it go stale.",
+        "Is the model looking at it?",
+        (form("p.sub_(", "p.data = p.data - ("),),
+        shows="the parameter's storage after the step",
+    ),
+    Mistake(
+        "no-no-grad",
+        ALL,
+        "The update runs with autograd on: it raises, or the graph grows with every step.",
+        "Should this be recorded?",
+        (
+            form("    @torch.no_grad()\n", ""),
+            form("    @torch.no_grad()\n", "", "p.sub_(", "p.data.sub_("),
+        ),
+        shows="a RuntimeError, or a grad_fn",
+    ),
+    Mistake(
+        "no-none-guard",
+        ALL,
+        "A parameter without a gradient crashes the step.",
+        "What about a frozen parameter?",
+        (form("                if p.grad is None:\n                    continue\n", ""),),
+        shows="a frozen parameter",
+    ),
+    Mistake(
+        "none-as-zero",
+        ALL,
+        "A missing gradient counts as zero, so decay and momentum still move the parameter.",
+        "What about a frozen parameter?",
+        (
+            form(
+                "                if p.grad is None:\n                    continue\n",
+                "",
+                '-p.grad if group["maximize"] else p.grad',
+                "torch.zeros_like(p) if p.grad is None else "
+                '-p.grad if group["maximize"] else p.grad',
+            ),
+        ),
+        shows="a frozen parameter",
+    ),
+    Mistake(
+        "closure-ignored",
+        ALL,
+        "step(closure) never calls the closure.",
+        "Read step's contract.",
+        (form("loss = closure()", "loss = None"),),
+        shows="a closure",
+    ),
+    Mistake(
+        "closure-no-grad",
+        ALL,
+        "The closure runs without autograd, so its backward() fails.",
+        "Read step's contract.",
+        (form("torch.enable_grad()", "torch.no_grad()"),),
+        shows="a closure",
+    ),
+    Mistake(
+        "closure-no-return",
+        ALL,
+        "step(closure) does not return the closure's loss.",
+        "Read step's contract.",
+        (form("return loss", "return None"),),
+        shows="a closure",
+    ),
+    Mistake(
+        "step-dtype",
+        ADAPTIVE,
+        "The step counter has the parameter's dtype. bfloat16 has no 257: it stays at 256.",
+        "Can this dtype count?",
+        (form('state["step"] = 0', 'state["step"] = torch.zeros((), dtype=p.dtype)'),),
+        shows="bfloat16, step 257",
+    ),
+    Mistake(
+        "eager-state",
+        ALL,
+        "State is made in the constructor, so a parameter group added later has none.",
+        "When does state appear?",
+        (
+            form(
+                "super().__init__(params, defaults)\n\n    @torch",
+                "super().__init__(params, defaults)\n"
+                "        for group in self.param_groups:\n"
+                '            for p in group["params"]:\n'
+                "                self.start(group, self.state[p], p)\n\n    @torch",
+                "                if not state:\n                    self.start(group, state, p)\n",
+                "",
+            ),
+        ),
+        shows="add_param_group",
+    ),
+    Mistake(
+        "params-generator-kept",
+        ALL,
+        "The constructor keeps model.parameters() itself: a generator, empty after one pass.",
+        "What is left of a generator?",
+        (
+            form(
+                "super().__init__(params, defaults)\n\n    @torch",
+                "self.kept = None\n"
+                "        if not isinstance(params, list):\n"
+                "            params = list(params)\n"
+                "            self.kept = iter(params)\n"
+                "        super().__init__(params, defaults)\n\n    @torch",
+                STEP_LOOP,
+                STEP_LOOP.replace('group["params"]', 'self.kept or group["params"]'),
+            ),
+        ),
+        shows="step 2: nothing moves",
+    ),
+    Mistake(
+        "delegates",
+        ALL,
+        "The class calls, or is a subclass of, an optimizer that is already written.",
+        "The exercise is to write it.",
+        (form("class Frame(Optimizer)", "class Frame(torch.optim.SGD)"),),
+        shows="on load",
+    ),
+)
+
+RULE: tuple[Mistake, ...] = (
+    *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
+    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS,
+)  # fmt: skip
+"""Mistakes in the update rule."""
+
+CATALOGUE: dict[str, Mistake] = {mistake.id: mistake for mistake in (*RULE, *CONTRACT)}
+"""Every mistake by its id: of the rule, then of the contract with the training loop."""
+
+
+def find(name: str) -> Mistake:
+    """The mistake of this id.
+
+    Raises:
+        UsageError: there is none; the message names the nearest ids.
+    """
+    if name not in CATALOGUE:
+        raise unknown("mistake", name, CATALOGUE)
+    return CATALOGUE[name]
+
+
+@cache
+def source(optimizer: str) -> str:
+    """The text of an optimizer's solution, whole: frame and rule in one file."""
+    return _without_own_imports(inspect.getsource(frame)) + _without_own_imports(
+        inspect.getsource(SOLUTIONS[optimizer])
+    )
+
+
+def _without_own_imports(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("from myoptim"))
+
+
+def edited(text: str, edits: Form) -> str | None:
+    """`text` with the edits made, or None if the place of one of them is not there."""
+    for old, new in edits:
+        if text.count(old) != 1:
+            return None
+        text = text.replace(old, new)
+    return text
+
+
+def forms(mistake: Mistake, optimizer: str) -> Iterator[str]:
+    """The sources of one mistake in one optimizer's solution, one for each way to make it."""
+    for edits in mistake.forms:
+        text = edited(source(optimizer), edits)
+        if text is not None:
+            yield text
+
+
+@cache
+def load(text: str, optimizer: str) -> type[Any]:
+    """The class that a source of this module defines. Runs it: not for students' code."""
+    namespace: dict[str, Any] = {"__name__": "solution"}
+    exec(compile(text, f"<{optimizer}>", "exec"), namespace)
+    return namespace[optimizer]
