@@ -1,0 +1,234 @@
+"""The optimizers under test: a row for each, and every test is parametrised over the rows.
+
+An optimizer that gets a row here is tested in full.
+"""
+
+import inspect
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch.optim import Optimizer
+
+import myoptim
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a hyper-parameter may be: values at the edge of the range, and values beyond it."""
+
+    good: tuple[Any, ...]
+    bad: tuple[Any, ...]
+
+
+def not_negative(*good: Any) -> Range:
+    return Range(good=(0, 0.0, 1e-30, 0.5, 1, 1e30, *good), bad=(-1, -1e-9, float("-inf")))
+
+
+def pair_below_one() -> Range:
+    good = ((0.0, 0.0), (0.0, 0.999), (0.9, 0.0), (0.5, 0.5), (1 - 1e-16, 1 - 1e-16))
+    bad = ((1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, -1e-9), (2.0, 0.9), (float("nan"), 0.9))
+    return Range(good, bad)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One optimizer.
+
+    Attributes:
+        ours: the class under test.
+        twin: the torch class that it equals.
+        twin_kwargs: what the twin needs to equal the defaults of ours.
+        hypers: a strategy for hyper-parameters, by name, that both accept.
+        ranges: what each hyper-parameter may be.
+        sparse: whether sparse gradients are supported.
+        extra: keys that our groups have beyond the twin's.
+        breaks: keys that cannot be changed in mid-run, because torch then misses a state tensor.
+    """
+
+    ours: type[Optimizer]
+    twin: type[Optimizer]
+    hypers: st.SearchStrategy[Options]
+    ranges: dict[str, Range]
+    twin_kwargs: Options = field(default_factory=dict)
+    sparse: bool = False
+    extra: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.ours.__name__
+
+    @cached_property
+    def loop(self) -> Options:
+        """The flags with which the twin runs the eager loop: the oracle."""
+        flags = {"foreach": False, "fused": False}
+        known = inspect.signature(self.twin).parameters
+        return {flag: value for flag, value in flags.items() if flag in known}
+
+    def make_ours(self, params: Any, options: Options) -> Optimizer:
+        return self.ours(params, **deepcopy(options))
+
+    def make_twin(self, params: Any, options: Options) -> Optimizer:
+        return self.twin(params, **{**self.twin_kwargs, **self.loop, **deepcopy(options)})
+
+
+# Hyper-parameters ---------------------------------------------------------------------------------
+
+
+def near(*usual: Any, low: float = 0.0, high: float = 10.0) -> st.SearchStrategy[Any]:
+    """The usual values most of the time, any number of the range otherwise."""
+    return st.one_of(st.sampled_from(usual), st.sampled_from(usual), st.floats(low, high))
+
+
+tensor_lrs = st.builds(
+    lambda value, dtype, shape: torch.full(shape, value, dtype=dtype),
+    st.sampled_from([0.0, 1e-3, 0.1]),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([(), (1,), (1, 1)]),
+)
+lrs = near(0, 0.0, 1e-3, 0.01, 0.1, 1, high=100.0)
+weight_decays = near(0, 0.0, 0.01, 0.1, 0.5, 2)
+epsilons = near(0, 0.0, 1e-10, 1e-8, 0.1, 1, high=2.0)
+momenta = near(0, 0.0, 0.5, 0.9, 0.99, 1, high=1.5)
+decays = st.one_of(
+    st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.999, 1 - 2**-30]),
+    st.floats(0.0, 1.0, exclude_max=True),
+)
+tensor_betas = st.tuples(
+    *[st.sampled_from([0.0, 0.5, 0.9]).map(torch.tensor)] * 2,
+)
+
+
+def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
+    """A choice of hyper-parameters, any of which may be left at its default."""
+    common = {"lr": st.one_of(lrs, lrs, tensor_lrs), "weight_decay": weight_decays}
+    common["maximize"] = st.booleans()
+    return st.fixed_dictionaries({}, optional={**common, **strategies})
+
+
+def nesterov_is_legal(chosen: Options) -> Options:
+    """Nesterov's condition: momentum, and no dampening."""
+    if chosen.get("nesterov") and not chosen.get("momentum"):
+        chosen["momentum"] = 0.9
+    if chosen.get("nesterov"):
+        chosen["dampening"] = 0
+    return chosen
+
+
+sgd_options = {
+    "momentum": momenta,
+    "dampening": near(0, 0.0, 0.5, 1, low=-1.0, high=2.0),
+    "weight_decay": st.one_of(weight_decays, st.just(torch.tensor(0.1))),
+}
+adam_options = {"betas": st.one_of(*[st.tuples(decays, decays)] * 4, tensor_betas)}
+adam_options |= {"eps": epsilons, "amsgrad": st.booleans()}
+
+LR = not_negative(torch.tensor(0.1), torch.tensor([0.1]), float("inf"))
+SGD_RANGES = {"lr": LR, "momentum": not_negative(1.5), "weight_decay": not_negative()}
+ADAM_RANGES = {"lr": LR, "betas": pair_below_one()}
+ADAM_RANGES |= {"eps": not_negative(), "weight_decay": not_negative()}
+
+ROWS = [
+    Row(
+        ours=myoptim.SGD,
+        twin=torch.optim.SGD,
+        hypers=options(**sgd_options, nesterov=st.booleans()).map(nesterov_is_legal),
+        ranges=SGD_RANGES,
+        sparse=True,
+    ),
+    Row(
+        ours=myoptim.Momentum,
+        twin=torch.optim.SGD,
+        twin_kwargs={"momentum": 0.9},
+        hypers=options(**sgd_options),
+        ranges=SGD_RANGES,
+        sparse=True,
+    ),
+    Row(
+        ours=myoptim.Nesterov,
+        twin=torch.optim.SGD,
+        twin_kwargs={"momentum": 0.9, "nesterov": True},
+        hypers=options(
+            momentum=near(0.5, 0.9, 1, low=1e-3, high=1.5),
+            weight_decay=sgd_options["weight_decay"],
+        ),
+        ranges=SGD_RANGES,
+        sparse=True,
+    ),
+    Row(
+        ours=myoptim.Adagrad,
+        twin=torch.optim.Adagrad,
+        hypers=options(
+            lr_decay=near(0, 0.1, 0.5),
+            initial_accumulator_value=near(0, 0.1, 1),
+            eps=epsilons,
+        ),
+        ranges={
+            "lr": LR,
+            "lr_decay": not_negative(),
+            "weight_decay": not_negative(),
+            "initial_accumulator_value": not_negative(),
+            "eps": not_negative(),
+        },
+        sparse=True,
+    ),
+    Row(
+        ours=myoptim.RMSprop,
+        twin=torch.optim.RMSprop,
+        hypers=options(
+            alpha=near(0, 0.5, 0.9, 0.99, 1, high=1.5),
+            eps=epsilons,
+            momentum=momenta,
+            centered=st.booleans(),
+        ),
+        ranges={
+            "lr": LR,
+            "alpha": not_negative(1.5),
+            "eps": not_negative(),
+            "weight_decay": not_negative(),
+            "momentum": not_negative(1.5),
+        },
+        extra=("fused",),
+        breaks=("momentum", "centered"),
+    ),
+    Row(
+        ours=myoptim.Adam,
+        twin=torch.optim.Adam,
+        hypers=options(**adam_options, decoupled_weight_decay=st.booleans()),
+        ranges=ADAM_RANGES,
+        breaks=("amsgrad",),
+    ),
+    Row(
+        ours=myoptim.AdamW,
+        twin=torch.optim.AdamW,
+        hypers=options(**adam_options),
+        ranges=ADAM_RANGES,
+        breaks=("amsgrad",),
+    ),
+]
+
+
+def each_row(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer."""
+    return pytest.mark.parametrize("row", ROWS, ids=str)(test)
+
+
+# The ways in which ours may run; bits are promised for each.
+EXECUTORS: dict[str, Options] = {
+    "default": {},
+    "loop": {"foreach": False},
+    "foreach": {"foreach": True},
+}
+
+
+def runs_with_foreach(chosen: Options) -> bool:
+    """Whether `foreach=True` takes these: Adam refuses tensors, in torch and so in ours."""
+    values = [chosen.get("lr"), *chosen.get("betas", ())]
+    return not any(isinstance(value, torch.Tensor) for value in values)
