@@ -38,6 +38,7 @@ OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#F0E442", "#332288", "#117733", "#AA4499
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 DPI = 150
+_COLUMNS = 4
 _POINTS = 2000  # more than a picture's width of pixels
 _GRID = 80
 _DECADES_FOR_LOG = 2
@@ -73,11 +74,15 @@ def sweep_styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def new_figure(title: str, panels: int = 1, panel_size: tuple[float, float] = (5.6, 4.4)) -> Figure:
-    """A figure of so many panels side by side, outside of pyplot; its panels are `figure.axes`."""
+    """A figure of so many panels, outside of pyplot; its panels are `figure.axes`."""
+    columns = min(panels, _COLUMNS)
+    rows = -(-panels // columns)
     width, height = panel_size
-    figure = Figure(figsize=(panels * width, height), dpi=DPI, layout="constrained")
+    size = (columns * width, rows * height)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     figure.suptitle(title, x=0.01, horizontalalignment="left")
-    for axes in figure.subplots(1, panels, squeeze=False).flat:
+    for place in range(panels):
+        axes = figure.add_subplot(rows, columns, place + 1)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -105,16 +110,16 @@ def loss_curves(
     """
     styled = styled or styles(curves)
     above = least or 0.0
-    for label, losses in curves.items():
-        x, y = _thinned(losses - above, window)
+    drawn = {label: _thinned(losses - above, window) for label, losses in curves.items()}
+    for label, (x, y) in drawn.items():
         axes.plot(x, y, label=label, linewidth=2.4, markevery=[-1], **styled[label])
     for label, losses in (twins or {}).items():
         x, y = _thinned(losses - above, window)
         axes.plot(x, y, color=_twin_colour(styled[label]), linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_xlabel("step")
-    height = f"loss - {above:.4g}, its minimum" if above else "loss"
+    height = f"loss above its minimum of {above:.4g}" if above else "loss"
     axes.set_ylabel(height if window == 1 else f"{height}, mean of {window} steps")
-    _loss_axis(axes, [losses - above for losses in curves.values()])
+    _loss_axis(axes, [y for _, y in drawn.values()])
     axes.grid(alpha=0.25)
 
 
@@ -126,10 +131,10 @@ def _twin_colour(style: Style) -> str:
 def _thinned(losses: Array, window: int) -> tuple[Array, Array]:
     """At most some thousand points (step, loss), each the mean over whole windows."""
     whole = max(len(losses) // window, 1)
-    means = losses[: whole * window].reshape(whole, -1).mean(axis=1)
-    steps = (np.arange(whole) + 0.5) * window if window > 1 else np.arange(whole)
+    means: Array = losses[: whole * window].reshape(whole, -1).mean(axis=1)
+    middles = np.arange(whole) * window + (window - 1) / 2
     every = -(-whole // _POINTS)
-    return steps[::every], means[::every]
+    return middles[::every], means[::every]
 
 
 def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,12 +49,14 @@ class Run:
         function: the loss over everything, `function(**params)`.
         minibatch: the same over the next minibatch; `function` itself where there are none.
         data: what is fitted, for a `Fit`.
+        epoch: how many minibatches make one pass over the data.
     """
 
     params: Params
     function: Callable[..., Tensor]
     minibatch: Callable[..., Tensor]
     data: Data | None = None
+    epoch: int = 1
 
     def loss(self) -> Tensor:
         """The loss to call `backward()` on, a scalar: of a fresh minibatch at every call."""
@@ -210,25 +212,31 @@ class Fit(Problem):
         def function(**params: Tensor) -> Tensor:
             return self.criterion(self.model(x, **params), y)
 
-        batches = self._batches(x, y) if self.batch_size else None
+        loader = DataLoader(TensorDataset(x, y), batch_size=self.batch_size or len(x))
+        batches = _forever(loader)
 
         def minibatch(**params: Tensor) -> Tensor:
-            inputs, targets = next(batches) if batches else (x, y)
+            inputs, targets = next(batches)
             return self.criterion(self.model(inputs, **params), targets)
 
-        params = self._params(generator, dtype, device)
-        return Run(params, function, minibatch, Data(x, y, self.model))
-
-    def _batches(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        loader = DataLoader(TensorDataset(x, y), batch_size=self.batch_size)
-        while True:
-            yield from loader
+        return Run(
+            params=self._params(generator, dtype, device),
+            function=function,
+            minibatch=minibatch if self.batch_size else function,
+            data=Data(x, y, self.model),
+            epoch=len(loader),
+        )
 
     def minima(self, seed: int = 0) -> tuple[Params, ...]:
         """The least-squares answer for the observations of this seed."""
         x, y = self.observe(torch.Generator().manual_seed(seed))
         law = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.law.items()}
         return (_least_squares(self.model, x.double(), y.double(), law),)
+
+
+def _forever(loader: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from loader
 
 
 def _least_squares(model: Callable[..., Tensor], x: Tensor, y: Tensor, near: Params) -> Params:
@@ -328,7 +336,7 @@ _DOCUMENTED: list[Problem] = [
         dtype=torch.float64,
         steps=30,
         rates=_rates(0.1, 0.1, 0.1, 1.0, 0.3, 0.5, 0.5),
-        window=((-6.0, 6.0), (-6.0, 11.0)),
+        window=((-7.0, 7.0), (-12.0, 12.0)),
     ),
     Surface(
         name="four_square",
@@ -360,7 +368,6 @@ _DOCUMENTED: list[Problem] = [
         dtype=torch.float32,
         steps=2000,
         rates=_rates(0.01, 0.001, 0.001, 1.0, 0.01, 0.01, 0.01),
-        window=((-11.0, 0.0), (-21.0, 5.0)),
     ),
     Fit(
         name="fifteen_points",
@@ -393,7 +400,7 @@ _DOCUMENTED: list[Problem] = [
         initial=lambda generator: {"weights": 0.1 * torch.rand(3, generator=generator)},
         dtype=torch.float32,
         steps=1000,
-        rates=_rates(1e-4, 1e-4, 1e-4, 1e-2, 1e-3, 1e-3, 1e-3),
+        rates=_rates(1e-4, 1e-4, 1e-4, 3e-3, 1e-3, 1e-3, 1e-3),
     ),
 ]
 

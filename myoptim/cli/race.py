@@ -1,0 +1,189 @@
+"""`myoptim race`: several optimizers on the same problems, ours beside torch's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from myoptim.cli import common
+from myoptim.lab.errors import UsageError
+
+if TYPE_CHECKING:
+    from myoptim.lab.problems import Problem
+    from myoptim.lab.race import Result
+
+
+def race(
+    optimizers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,…",
+            help="Names, as Adam; module:Class; file.py:Class. By default all of ours; "
+            "SGD and Adam run along with others.",
+        ),
+    ] = None,
+    problems: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,…",
+            help="Names, as rosenbrock; module:function; file.py:function. By default all.",
+        ),
+    ] = None,
+    steps: common.Steps = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="As many steps as the examples were documented with.")
+    ] = False,
+    lr: Annotated[
+        float | None, typer.Option(help="A learning rate for all; by default the problem's.")
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="Run each with every value: lr=0.01,0.1,1 or lr=0.01:0.2:10, ten evenly spaced.",
+        ),
+    ] = None,
+    settings: common.Settings = None,
+    seed: common.Seed = 0,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write pictures and settings.json.")
+    ] = Path("race"),
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")
+    ] = True,
+    gif: Annotated[
+        bool, typer.Option("--gif", help="Also animate the paths of two parameters.")
+    ] = False,
+    as_json: common.Json = False,
+) -> None:
+    """Race optimizers on the same problems, ours beside their twins in torch.
+
+    Prints a table for each problem and writes pictures, with everything needed to run it again
+    in settings.json. Ends with exit code 1 if a bit of ours was not torch's.
+
+    Example: myoptim race --optimizers Adam,RMSprop --problems rosenbrock --steps 500 --gif
+    """
+    from myoptim.lab.problems import PROBLEMS, load_problem
+    from myoptim.lab.race import line_up, record, versions
+    from myoptim.lab.race import race as run_race
+
+    if full and steps is not None:
+        raise UsageError("--full and --steps both say how many steps to make; give one of them")
+    if gif and (sweep or not pictures):
+        raise UsageError("--gif goes neither with --sweep nor with --no-pictures")
+    given = common.parse_settings(settings) | ({} if lr is None else {"lr": lr})
+    swept = _parse_sweep(sweep, given) if sweep else None
+    chosen = [load_problem(name) for name in _names(problems) or PROBLEMS]
+    racers = line_up(_names(optimizers), given, swept)
+    out.mkdir(parents=True, exist_ok=True)
+
+    budgets = [steps or _budget(problem, full) for problem in chosen]
+    runs = len(racers) + sum(racer.twin() is not None for racer in racers)
+    records: list[dict[str, Any]] = []
+    equal = True
+    with _progress(runs * sum(budgets)) as progress:
+        for problem, budget in zip(chosen, budgets, strict=True):
+            results = run_race(problem, racers, steps=budget, seed=seed, progress=progress)
+            drawn = _draw(problem, results, seed, out, gif, bool(swept)) if pictures else []
+            records.append(record(problem, results, seed, drawn))
+            equal &= not any(result.difference for result in results)
+            if not as_json:
+                _print_results(problem, results)
+
+    kept = {"versions": versions(), "races": records}
+    (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        common.print_json(kept)
+    else:
+        typer.echo(f"Pictures and settings.json are in {out}.")
+    if not equal:
+        raise typer.Exit(common.NEGATIVE)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def _budget(problem: Problem, full: bool) -> int:
+    return (problem.full_steps if full else None) or problem.steps
+
+
+def _parse_sweep(text: str, settings: dict[str, Any]) -> tuple[str, list[float]]:
+    name, _, values = text.partition("=")
+    try:
+        numbers = _spaced(values) if ":" in values else [float(v) for v in values.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"a sweep is written lr=0.01,0.1,1 or lr=0.01:0.2:10 (from, to, how many); got {text!r}"
+        ) from None
+    if name in settings:
+        raise UsageError(f"{name} is given twice: by --sweep and as a setting of its own")
+    return name, numbers
+
+
+def _spaced(text: str) -> list[float]:
+    """Evenly spaced numbers, both ends included."""
+    low, high, count = text.split(":")
+    if int(count) < 2:
+        raise ValueError(count)
+    width = (float(high) - float(low)) / (int(count) - 1)
+    return [float(low) + i * width for i in range(int(count))]
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Generator[Callable[[range], Iterable[int]]]:
+    """One bar for the steps of all runs, on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    quiet = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("race", total=total)
+
+        def counted(steps: range) -> Iterator[int]:
+            left = len(steps)
+            try:
+                for step in steps:
+                    yield step
+                    left -= 1
+                    bar.advance(task)
+            finally:  # a run that diverged ends early
+                bar.advance(task, left)
+
+        yield counted
+
+
+def _draw(
+    problem: Problem, results: list[Result], seed: int, out: Path, gif: bool, swept: bool
+) -> list[Path]:
+    from myoptim.lab.race import draw, draw_sweep, film
+
+    picture = out / f"{problem.name}.png"
+    (draw_sweep if swept else draw)(problem, results, seed).savefig(picture)
+    animated = film(picture.with_suffix(".gif"), problem, results, seed) if gif else None
+    return [picture, animated] if animated else [picture]
+
+
+def _print_results(problem: Problem, results: list[Result]) -> None:
+    typer.echo(f"\n{problem.title}   [{problem.name}]\n{problem.formula}\n{problem.look_at}")
+    headings = ["optimizer", "lr", "steps", "final loss", "distance", "all bits as torch's"]
+    common.print_table(headings, [_row(result) for result in results])
+
+
+def _row(result: Result) -> list[str]:
+    finish = result.finish
+    at = f", at step {finish.diverged_at}" if finish.diverged_at else ""
+    return [
+        result.racer.label,
+        "" if finish.lr is None else f"{finish.lr:.4g}",
+        str(finish.steps),
+        f"{finish.loss:.6g}{at}",
+        "" if result.distance is None else f"{result.distance:.3g}",
+        {None: "", "": "yes"}.get(result.difference, f"NO: {result.difference}"),
+    ]

@@ -1,0 +1,359 @@
+"""Several optimizers on one problem, each of ours beside its twin from torch.
+
+>>> from myoptim.lab.problems import get_problem
+>>> (result,) = race(get_problem("square"), [Racer("SGD", myoptim.SGD, {})])
+>>> result.finish.steps, result.finish.loss, result.difference
+(30, 0.00019156194260850534, '')
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import myoptim
+from myoptim.lab.problems import Params, Problem, distance, flatten
+from myoptim.lab.resolve import construct, label_of, resolve, user_code
+from myoptim.lab.trace import backward, check_steps, problem_rate, read_state
+from myoptim.lab.ulp import ulp_distance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+#: Who runs along with optimizers that are not ours.
+BASELINES = ("SGD", "Adam")
+
+
+@dataclass(frozen=True)
+class Racer:
+    """An optimizer and its hyper-parameters.
+
+    Attributes:
+        label: what to call it.
+        cls: the class.
+        settings: hyper-parameters; without "lr", the problem's rate for optimizers of this name.
+    """
+
+    label: str
+    cls: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def twin(self) -> Racer | None:
+        """What torch has under this name, run as its plain loop; None for others' optimizers."""
+        if self.cls not in myoptim.OPTIMIZERS.values():
+            return None
+        cls: Any = self.cls
+        settings = {**cls.twin_kwargs, **self.settings, "foreach": False}
+        return Racer(f"torch.optim.{cls.torch_twin.__name__}", cls.torch_twin, settings)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How one optimizer did.
+
+    Attributes:
+        lr: the learning rate it ran with; None if it has no such thing.
+        losses: the loss before every step, shape (steps,).
+        loss: the loss over all the data at the end.
+        diverged_at: the step at which loss or parameters were no longer finite, and where the run
+            was ended; None where they always were.
+        params: the parameters at the end.
+        state: each parameter's buffers at the end.
+        path: of two parameters all values, shape (steps + 1, 2); None of more or fewer.
+        prints: a number for the bits of all parameters after every step.
+    """
+
+    lr: float | None
+    losses: Array
+    loss: float
+    diverged_at: int | None
+    params: Params
+    state: dict[str, dict[str, Tensor]]
+    path: Array | None
+    prints: Sequence[int]
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return len(self.prints)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one racer did, and its twin.
+
+    Attributes:
+        racer: who ran.
+        finish: how it did.
+        twin: how torch's did; None where there is none.
+        distance: from the parameters at the end to the nearest minimum; None if none is known.
+        difference: the first thing whose bits were not the twin's, such as "parameters at step
+            7"; empty where every bit was equal: the parameters and the loss at every step, and
+            the state at the end. None where there is no twin.
+    """
+
+    racer: Racer
+    finish: Finish
+    twin: Finish | None
+    distance: float | None
+    difference: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is worth keeping, for JSON; null stands for what is not finite."""
+        return {
+            "optimizer": self.racer.label,
+            "settings": {**self.racer.settings, "lr": self.finish.lr},
+            "steps": self.finish.steps,
+            "loss": _finite(self.finish.loss),
+            "distance": _finite(self.distance),
+            "diverged_at": self.finish.diverged_at,
+            "equals_torch": None if self.difference is None else not self.difference,
+            "difference": self.difference or None,
+        }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def line_up(
+    optimizers: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sweep: tuple[str, Sequence[float]] | None = None,
+) -> list[Racer]:
+    """The racers of these names.
+
+    Args:
+        optimizers: names as `resolve` takes them; by default all of ours. Whoever brings one that
+            is not ours gets the baselines too.
+        settings: hyper-parameters for all.
+        sweep: a hyper-parameter and its values: each optimizer runs once with each.
+
+    Raises:
+        UsageError: there is no such optimizer.
+    """
+    labels = [label_of(name) for name in optimizers or myoptim.OPTIMIZERS]
+    if not set(labels) <= set(myoptim.OPTIMIZERS):
+        labels += BASELINES
+    settings = settings or {}
+    racers = [Racer(label, resolve(label), settings) for label in dict.fromkeys(labels)]
+    if sweep is None:
+        return racers
+    name, values = sweep
+    return [
+        Racer(f"{racer.label} {name}={value:.4g}", racer.cls, {**settings, name: value})
+        for racer in racers
+        for value in values
+    ]
+
+
+def race(
+    problem: Problem,
+    racers: Sequence[Racer],
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> list[Result]:
+    """Run every racer, and its twin if it has one, for the same number of steps.
+
+    Each has its own fresh parameters, minibatches and random numbers, all from the same seed.
+    A run that is no longer finite is ended; that is a result, not an error.
+
+    Args:
+        problem: what to minimize.
+        racers: who runs.
+        steps: how many; by default what the problem suggests.
+        seed: of the problem's data and start, and of torch's random numbers during each run.
+        progress: wraps the range of steps of each run.
+
+    Raises:
+        UsageError: a hyper-parameter that an optimizer refuses, or code of a user that raises.
+    """
+    steps = check_steps(steps, problem.steps)
+    minima = problem.minima(seed)
+
+    def run(racer: Racer) -> Finish:
+        return _train(problem, racer, progress(range(1, steps + 1)), seed)
+
+    results: list[Result] = []
+    for racer in racers:
+        racer = Racer(
+            racer.label, racer.cls, {**problem_rate(problem, racer.cls), **racer.settings}
+        )
+        twin = racer.twin()
+        finish, torchs = run(racer), run(twin) if twin else None
+        difference = _difference(finish, torchs) if torchs else None
+        left = distance(finish.params, minima)
+        results.append(Result(racer, finish, torchs, left, difference))
+    return results
+
+
+def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> Finish:
+    losses: list[float] = []
+    prints: list[int] = []
+    diverged_at = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        run = problem.start(seed)
+        optimizer = construct(racer.cls, list(run.params.values()), racer.settings, racer.label)
+        points = [flatten(run.params)]
+        for step in steps:
+            losses.append(backward(run, f"{problem.name} before step {step}").item())
+            with user_code(f"step {step} of {racer.label}"):
+                optimizer.step()
+            point = flatten(run.params)
+            prints.append(_print(point))
+            if len(point) == 2:
+                points.append(point)
+            if not (math.isfinite(losses[-1]) and point.isfinite().all()):
+                diverged_at = step
+                break
+    return Finish(
+        lr=_lr(optimizer),
+        losses=np.array(losses),
+        loss=run.objective().item(),
+        diverged_at=diverged_at,
+        params={name: param.detach() for name, param in run.params.items()},
+        state={name: read_state(optimizer, param) for name, param in run.params.items()},
+        path=torch.stack(points).double().numpy() if len(points) > 1 else None,
+        prints=prints,
+    )
+
+
+def _print(point: Tensor) -> int:
+    """A number that two vectors share if their bits are equal, all NaN being one."""
+    bits = point.masked_fill(point.isnan(), torch.nan).view(torch.uint8)
+    return hash(bits.numpy().tobytes())
+
+
+def _lr(optimizer: Any) -> float | None:
+    groups = getattr(optimizer, "param_groups", None)
+    return float(groups[0]["lr"]) if groups and "lr" in groups[0] else None
+
+
+def _difference(ours: Finish, twins: Finish) -> str:
+    """The first thing that differs in its bits; empty if nothing does."""
+    for step, (a, b) in enumerate(zip(ours.prints, twins.prints, strict=False), start=1):
+        if a != b:
+            return f"parameters at step {step}"
+    if not np.array_equal(ours.losses, twins.losses, equal_nan=True):
+        return "loss"
+    for name, state in ours.state.items():
+        if list(state) != list(twins.state[name]):
+            return f"state of {name}: {list(state)}, torch's {list(twins.state[name])}"
+        for buffer, a in state.items():
+            if ulp_distance(a, twins.state[name][buffer]).any():
+                return f"{buffer} of {name}"
+    return ""
+
+
+def record(
+    problem: Problem, results: Sequence[Result], seed: int, pictures: Sequence[Path]
+) -> dict[str, Any]:
+    """What to keep beside the pictures of a race: enough to run it again."""
+    return {
+        "problem": problem.name,
+        "formula": problem.formula,
+        "source": problem.source,
+        "seed": seed,
+        "minima": [flatten(point).tolist() for point in problem.minima(seed)],
+        "pictures": [picture.name for picture in pictures],
+        "results": [result.as_dict() for result in results],
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a race may depend on."""
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    found["numpy"] = np.__version__
+    try:
+        found["myoptim"] = metadata.version("myoptim")
+    except metadata.PackageNotFoundError:  # run from its source, not installed
+        found["myoptim"] = "source"
+    return found
+
+
+def draw(problem: Problem, results: Sequence[Result], seed: int = 0) -> Figure:
+    """Loss curves; of two parameters their trajectories; of a fit, what was found."""
+    from myoptim.lab import plots
+
+    paths = _paths(results)
+    run = problem.start(seed)
+    figure = plots.new_figure(problem.title, 1 + bool(paths) + bool(run.data))
+    panels = iter(figure.axes)
+    finishes = {result.racer.label: result.finish for result in results}
+    twins = {result.racer.label: result.twin for result in results if result.twin}
+    plots.loss_curves(
+        next(panels),
+        {label: finish.losses for label, finish in finishes.items()},
+        {label: finish.losses for label, finish in twins.items()},
+        window=run.epoch,
+        least=_least(problem, seed) if run.epoch == 1 else None,
+    )
+    if paths:
+        different = {
+            result.racer.label: result.twin.path
+            for result in results
+            if result.difference and result.twin and result.twin.path is not None
+        }
+        plots.trajectories(next(panels), problem, paths, different, seed=seed)
+    if run.data:
+        found = {label: finish.params for label, finish in finishes.items()}
+        plots.fits(next(panels), run.data, found)
+    plots.legend(figure, with_twins=bool(twins))
+    return figure
+
+
+def draw_sweep(problem: Problem, results: Sequence[Result], seed: int = 0) -> Figure:
+    """For each optimizer of a sweep a panel, with a loss curve for every value."""
+    from myoptim.lab import plots
+
+    panels: dict[str, dict[str, Array]] = {}
+    for result in results:
+        optimizer, _, value = result.racer.label.rpartition(" ")
+        panels.setdefault(optimizer, {})[value] = result.finish.losses
+    figure = plots.new_figure(problem.title, len(panels))
+    run = problem.start(seed)
+    least = _least(problem, seed) if run.epoch == 1 else None
+    for axes, (optimizer, curves) in zip(figure.axes, panels.items(), strict=True):
+        styled = plots.sweep_styles(list(curves))
+        plots.loss_curves(axes, curves, styled=styled, window=run.epoch, least=least)
+        axes.set_title(optimizer, fontsize="medium")
+    plots.legend(figure)
+    return figure
+
+
+def film(path: Path, problem: Problem, results: Sequence[Result], seed: int = 0) -> Path | None:
+    """Write the trajectories as an animation, a GIF; None unless there are two parameters."""
+    from myoptim.lab import plots
+
+    paths = _paths(results)
+    return plots.animate(path, problem, paths, seed=seed) if paths else None
+
+
+def _paths(results: Sequence[Result]) -> dict[str, Array]:
+    return {
+        result.racer.label: result.finish.path
+        for result in results
+        if result.finish.path is not None
+    }
+
+
+def _least(problem: Problem, seed: int) -> float | None:
+    """The loss at the minimum, where that is known."""
+    minima = problem.minima(seed)
+    function = problem.start(seed, dtype=torch.float64).function
+    return float(function(**minima[0])) if minima else None
