@@ -1,0 +1,34 @@
+"""The optimizers of deep learning, each written once as its textbook rule.
+
+Every class is a `torch.optim.Optimizer` and computes, bit for bit, what its namesake in
+`torch.optim` computes; `import myoptim as optim` changes nothing in a training program.
+Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, then
+`optimizer.py` for what they share and `executors.py` for how they are run.
+"""
+
+from myoptim.adagrad import Adagrad
+from myoptim.adam import Adam, AdamW
+from myoptim.optimizer import Optimizer
+from myoptim.rmsprop import RMSprop
+from myoptim.sgd import SGD, Momentum, Nesterov
+
+RMSProp = RMSprop
+
+#: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    optimizer.__name__: optimizer
+    for optimizer in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
+}
+
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSProp",
+    "RMSprop",
+]

@@ -1,0 +1,336 @@
+"""What all optimizers share: groups and their validation, state, checkpoints, and `step()`.
+
+An algorithm (see `adam.py`) gives its rule, its buffers, its hyper-parameters and their ranges.
+Everything that the algorithms have in common stands here, once: `Optimizer.update` holds the
+arithmetic (ascent, weight decay, complex numbers), `Optimizer.step` the bookkeeping. How the rule
+is run over many tensors is the business of `executors.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import (
+    ParamsT,
+    _get_scalar_dtype,  # pyright: ignore[reportPrivateUsage]
+    _use_grad_for_differentiable,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
+)
+
+from myoptim import executors
+
+#: A parameter group: "params" and one entry per hyper-parameter and flag.
+Group = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values a hyper-parameter may take: low ≤ value < below, None being no bound."""
+
+    low: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float | Tensor) -> bool:
+        if self.low is None:
+            return bool(value == value)  # anything but NaN
+        return bool(self.low <= value) and (self.below is None or bool(value < self.below))
+
+    def describe(self, name: str) -> str:
+        if self.low is None:
+            return f"{name} may be any number but NaN"
+        upper = "" if self.below is None else f" < {self.below:g}"
+        return f"allowed is {self.low:g} <= {name}{upper}"
+
+
+ANY_NUMBER = Range()
+AT_LEAST_ZERO = Range(0.0)
+ZERO_TO_ONE = Range(0.0, 1.0)
+
+# The wording of torch, which programs may match on; our messages begin with it and go on.
+_TORCH_WORDING = {
+    "lr": "Invalid learning rate",
+    "eps": "Invalid epsilon value",
+    "betas[0]": "Invalid beta parameter at index 0",
+    "betas[1]": "Invalid beta parameter at index 1",
+}
+
+
+def _check(name: str, value: Any, allowed: Range) -> None:
+    """Raise unless `value` is one number in the allowed range."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError(
+                f"Tensor {name} must be 1-element, but has shape {tuple(value.shape)}"
+            )
+    elif not hasattr(value, "__float__"):
+        raise TypeError(
+            f"{name} must be a number or a tensor of one element, "
+            f"not {type(value).__name__}: {value!r}"
+        )
+    if value not in allowed:
+        wording = _TORCH_WORDING.get(name, f"Invalid {name} value")
+        raise ValueError(f"{wording}: {value} ({allowed.describe(name)})")
+
+
+def _as_scalar(value: Any) -> Any:
+    """A tensor of one element as a 0-dim tensor, so that it does not broadcast; else the value."""
+    if isinstance(value, Tensor):
+        return value.squeeze()
+    if isinstance(value, tuple):
+        return tuple(map(_as_scalar, value))
+    return value
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Base class of all optimizers here; a `torch.optim.Optimizer` in every respect.
+
+    A subclass sets the class attributes below, names its buffers in `buffer_names` and passes its
+    hyper-parameters to `__init__` as `defaults`. It does not override `step`.
+    """
+
+    #: The rule: updates a parameter and its buffers in place. Positional arguments are the
+    #: parameter and its gradient; buffers are named as in the state, scalars as in the group.
+    rule: ClassVar[Callable[..., None]]
+    #: The range of every numeric hyper-parameter.
+    ranges: ClassVar[dict[str, Range]]
+    #: The class of torch.optim that this one equals, and the arguments that make it do so.
+    torch_twin: ClassVar[type[torch.optim.Optimizer]]
+    twin_kwargs: ClassVar[dict[str, Any]] = {}
+    #: Whether the state holds `step`, the number of updates a parameter has had.
+    counts_steps: ClassVar[bool] = True
+    #: Whether a complex parameter is updated as pairs of real numbers.
+    views_complex_as_real: ClassVar[bool] = True
+    #: What the rule makes of a sparse gradient: refuse it, take it as it is, or be run on the
+    #: elements that it names.
+    sparse_gradients: ClassVar[Literal["refused", "as they are", "by element"]] = "refused"
+
+    _group_scalars: ClassVar[tuple[str, ...]]
+    _rule_takes_step: ClassVar[bool]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        spec = inspect.getfullargspec(cls.rule)
+        cls._group_scalars = tuple(n for n in spec.kwonlyargs if n not in ("step", "first"))
+        cls._rule_takes_step = "step" in spec.kwonlyargs
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        self.validate(defaults)
+        if "betas" in defaults:
+            defaults["betas"] = _as_scalar(tuple(defaults["betas"]))
+        super().__init__(params, defaults)
+
+    # ------------------------------------------------------------------ groups
+
+    def validate(self, group: Group) -> None:
+        """Raise a ValueError, TypeError or RuntimeError that says what is wrong with a group.
+
+        Args:
+            group: a value for every key of `defaults`; other keys are not looked at.
+        """
+        for name, allowed in self.ranges.items():
+            value = group[name]
+            if name == "betas":
+                if not isinstance(value, (tuple, list)) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+                    raise ValueError(f"betas must be a pair (beta1, beta2), not {value!r}")
+                _check("betas[0]", value[0], allowed)
+                _check("betas[1]", value[1], allowed)
+            else:
+                _check(name, value, allowed)
+        if group.get("fused"):
+            if group["differentiable"]:
+                raise RuntimeError("`fused` does not support `differentiable`: choose one")
+            if group["foreach"]:
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together: choose one")
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters with its own hyper-parameters, after checking it.
+
+        Args:
+            param_group: `params`, and a value for each hyper-parameter that is to differ from
+                `defaults`.
+
+        Raises:
+            ValueError: a value is out of range, or a parameter is already in another group.
+            TypeError: the group is not a dict, or a value is not a number.
+        """
+        if isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            self.validate({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    # ------------------------------------------------------------------ state
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        """The names of the buffers that the rule needs under this group's settings."""
+        raise NotImplementedError
+
+    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+        """The start value of a buffer: zeros, shaped and laid out like the parameter."""
+        return torch.zeros_like(param, memory_format=torch.preserve_format)
+
+    def init_state(
+        self, param: Tensor, grad: Tensor, group: Group, keys: tuple[str, ...]
+    ) -> bool:
+        """Make what the parameter's state lacks of `keys`. Returns whether anything was lacking."""
+        state = self.state[param]
+        missing = [key for key in keys if key not in state]
+        for key in missing:
+            if key == "step":
+                state[key] = self._step_counter(0.0, param, group)
+            else:
+                state[key] = self.new_buffer(key, param, grad, group)
+        return bool(missing)
+
+    @staticmethod
+    def _step_counter(value: float, param: Tensor, group: Group) -> Tensor:
+        """A 0-dim counter. On the CPU, where reading it is free, unless a kernel must read it."""
+        fused = bool(group.get("fused"))
+        on_device = fused or group.get("capturable")
+        device = param.device if on_device else torch.device("cpu")
+        return torch.tensor(value, dtype=_get_scalar_dtype(is_fused=fused), device=device)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over unpickled or loaded state, completing what an older version did not store."""
+        super().__setstate__(state)
+        signature = inspect.signature(type(self).__init__)
+        for group in self.param_groups:
+            for name in self.defaults:
+                if name in signature.parameters:
+                    group.setdefault(name, signature.parameters[name].default)
+            for param in group["params"]:
+                self._complete_state(self.state.get(param, {}), param, group)
+
+    def _complete_state(self, state: dict[str, Any], param: Tensor, group: Group) -> None:
+        """Old checkpoints hold numbers for counters, and None for momentum not begun yet."""
+        for key in [key for key, value in state.items() if value is None]:
+            del state[key]
+        if "step" in state and not isinstance(state["step"], Tensor):
+            state["step"] = self._step_counter(float(state["step"]), param, group)
+
+    # ------------------------------------------------------------------ the step
+
+    def update(
+        self,
+        group: Group,
+        names: tuple[str, ...],
+        param: Tensor,
+        grad: Tensor,
+        *buffers: Tensor,
+        **scalars: Any,
+    ) -> None:
+        """Update one parameter and its buffers in place; the gradient stays as it is.
+
+        This is all the arithmetic there is: what every algorithm does first, then its rule.
+
+        Args:
+            group: the parameter's group.
+            names: the names of the buffers.
+            param: θ, of any shape.
+            grad: the gradient g, shaped like the parameter.
+            buffers: the parameter's state, each shaped like the parameter.
+            scalars: the arguments of the rule that are no tensors.
+        """
+        weight_decay = group["weight_decay"]
+        if group["maximize"]:
+            grad = grad.neg()  #                                        g ← −g
+        if executors.is_not_zero(weight_decay):
+            if group.get("decoupled_weight_decay"):
+                param.mul_(1 - scalars["lr"] * weight_decay)  #         θ ← θ − η λ θ
+            else:
+                grad = grad.add(param, alpha=weight_decay)  #           g ← g + λ θ
+        if param.is_complex() and self.views_complex_as_real:
+            param, grad, *buffers = map(executors.view_as_real, (param, grad, *buffers))
+        if grad.is_sparse and self.sparse_gradients == "by element":
+            param, grad, *buffers = executors.view_elements(param, grad, *buffers)
+        self.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
+
+    @_use_grad_for_differentiable
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: clears the gradients, evaluates the model, and returns the loss; it is called
+                first, with autograd on.
+
+        Returns:
+            The closure's loss, or None.
+
+        Raises:
+            RuntimeError: a gradient or a parameter is of a kind that the settings do not allow.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def _step_group(self, group: Group) -> None:
+        """Update the parameters of one group that have a gradient."""
+        first: list[Tensor] = []
+        later: list[Tensor] = []
+        self._init_group(group, first, later)
+        names = self.buffer_names(group)
+        width = 2 + self.counts_steps + len(names)
+        update = functools.partial(self.update, group, names)
+        scalars = {name: _as_scalar(group[name]) for name in self._group_scalars}
+        if not self.counts_steps:
+            executors.run(update, _rows(first, width), {**scalars, "first": True}, group)
+            executors.run(update, _rows(later, width), {**scalars, "first": False}, group)
+            return
+        rows = _rows(first + later, width)
+        counters = [row.pop(2) for row in rows]
+        executors.count_up(counters)
+        if group.get("capturable") and not torch.compiler.is_compiling():
+            executors.check_capturable(rows, counters)
+        if not self._rule_takes_step:
+            executors.run(update, rows, scalars, group)
+            return
+        for step, rows_of_step in executors.by_count(rows, counters, group):
+            executors.run(update, rows_of_step, {**scalars, "step": step}, group)
+
+    def _init_group(self, group: Group, first: list[Tensor], later: list[Tensor]) -> None:
+        """Collect the tensors of every parameter that has a gradient, making its state if need be.
+
+        To `first` (parameters whose state was made now) or `later` (all others) is appended, for
+        each parameter: itself, its gradient, its step counter if it has one, its buffers. The
+        lists are flat, and the method has its name, because torch.compile looks for a method of
+        this name to run in plain Python.
+        """
+        keys = (("step",) if self.counts_steps else ()) + self.buffer_names(group)
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            if grad.is_sparse:
+                self._check_sparse(group)
+            made = bool(keys) and self.init_state(param, grad, group, keys)
+            tensors = first if made else later
+            tensors.append(param)
+            tensors.append(grad)
+            if keys:
+                state = self.state[param]
+                tensors.extend([state[key] for key in keys])
+
+    def _check_sparse(self, group: Group) -> None:
+        name = type(self).__name__
+        if self.sparse_gradients == "refused":
+            hint = ", please consider SparseAdam instead" if name.startswith("Adam") else ""
+            raise RuntimeError(f"{name} does not support sparse gradients{hint}")
+        if executors.is_not_zero(group["weight_decay"]):
+            raise RuntimeError(
+                "weight_decay option is not compatible with sparse gradients: it must be 0, "
+                f"given was {group['weight_decay']}"
+            )
+        if group.get("fused"):
+            raise RuntimeError(f"`fused` {name} does not support sparse gradients")
+
+
+def _rows(tensors: list[Tensor], width: int) -> list[list[Tensor]]:
+    """Cut a flat list into the rows of `width` tensors that belong together."""
+    return [tensors[i : i + width] for i in range(0, len(tensors), width)]
