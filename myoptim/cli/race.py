@@ -52,7 +52,10 @@ def race(
     settings: common.Settings = None,
     seed: common.Seed = 0,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where to write pictures and settings.json.")
+        Path,
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Where to write pictures and settings.json."
+        ),
     ] = Path("race"),
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")

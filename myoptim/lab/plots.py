@@ -7,7 +7,7 @@ makes, or any others; matplotlib's global state (pyplot, its backend and setting
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from myoptim.lab.problems import Data, Params, Problem, Window, flatten, unflatten
+from myoptim.lab.problems import Data, Params, Problem, Run, Window, flatten, unflatten
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 COLOURS = {
     "SGD": "#000000",
@@ -34,7 +34,7 @@ COLOURS = {
     "Adam": "#D55E00",
     "AdamW": "#CC79A7",
 }
-OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#F0E442", "#332288", "#117733", "#AA4499")
+OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#332288", "#AA4499", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 DPI = 150
@@ -45,6 +45,7 @@ _DECADES_FOR_LOG = 2
 _DEEPEST = 1e-12  # of a curve's highest first loss: below, rounding is all there is to see
 _ROUNDING = 1e-6  # of the same: how far a computed loss may lie below its minimum
 _HIGHEST = 1e3  # of the same: above, a run is diverging and hides the others
+_FILM_DPI = 80
 _FRAMES = 60
 _FRAMES_PER_SECOND = 12
 
@@ -138,13 +139,12 @@ def _thinned(losses: Array, window: int) -> tuple[Array, Array]:
 
 
 def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
-    first = max((float(losses[0]) for losses in curves), default=1.0)
     finite = np.concatenate([losses[np.isfinite(losses)] for losses in curves])
-    if not len(finite) or first <= 0:
+    first = np.nanmax([losses[0] for losses in curves])
+    if not len(finite) or not 0 < first < np.inf:
         return
     top = min(float(finite.max()), first * _HIGHEST)
-    positive = finite[finite > 0]
-    lowest = max(float(positive.min()), first * _DEEPEST)
+    lowest = max(float(finite[finite > 0].min()), first * _DEEPEST)
     if (finite < -first * _ROUNDING).any() or lowest * 10**_DECADES_FOR_LOG > top:
         axes.set_ylim(top=top + 0.05 * (top - float(finite.min())))
         return
@@ -226,10 +226,7 @@ def _around(paths: Sequence[Array]) -> Window:
 def _contours(axes: Axes, problem: Problem, window: Window, seed: int) -> None:
     run = problem.start(seed, dtype=torch.float64)
     x, y = (np.linspace(*ends, _GRID) for ends in window)
-    with torch.no_grad():
-        heights = np.array(
-            [[_height(run.function, run.params, across, up) for across in x] for up in y]
-        )
+    heights = np.array([[_height(run, across, up) for across in x] for up in y])
     # Levels evenly spaced in the logarithm: a valley's floor shows as well as its walls.
     heights -= np.nanmin(heights)
     top = float(np.nanmax(heights))
@@ -240,9 +237,9 @@ def _contours(axes: Axes, problem: Problem, window: Window, seed: int) -> None:
     axes.contour(x, y, heights, levels=levels, colors="white", linewidths=0.5)
 
 
-def _height(function: Callable[..., Any], params: Params, across: float, up: float) -> float:
+def _height(run: Run, across: float, up: float) -> float:
     point = torch.tensor([across, up], dtype=torch.float64)
-    return float(function(**unflatten(point, params)))
+    return run.at(unflatten(point, run.params))
 
 
 def fits(
@@ -286,7 +283,7 @@ def animate(
         seed: what the problem was started with.
     """
     figure = new_figure(problem.title, panel_size=(6.4, 4.6))
-    figure.set_dpi(100)
+    figure.set_dpi(_FILM_DPI)
     (axes,) = figure.axes
     trajectories(axes, problem, paths, styled=styled, seed=seed)
     legend(figure)

@@ -30,7 +30,7 @@ from myoptim.lab.ulp import ulp_distance
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 #: Who runs along with optimizers that are not ours.
 BASELINES = ("SGD", "Adam")
@@ -224,7 +224,7 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
     return Finish(
         lr=_lr(optimizer),
         losses=np.array(losses),
-        loss=run.objective().item(),
+        loss=run.at(run.params),
         diverged_at=diverged_at,
         params={name: param.detach() for name, param in run.params.items()},
         state={name: read_state(optimizer, param) for name, param in run.params.items()},
@@ -355,5 +355,4 @@ def _paths(results: Sequence[Result]) -> dict[str, Array]:
 def _least(problem: Problem, seed: int) -> float | None:
     """The loss at the minimum, where that is known."""
     minima = problem.minima(seed)
-    function = problem.start(seed, dtype=torch.float64).function
-    return float(function(**minima[0])) if minima else None
+    return problem.start(seed, dtype=torch.float64).at(minima[0]) if minima else None
