@@ -16,7 +16,7 @@ issue threads, and the frameworks named under `whose`.
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -1220,7 +1220,7 @@ def forms(mistake: Mistake, optimizer: str) -> Iterator[str]:
             yield text
 
 
-@cache
+@lru_cache(maxsize=512)
 def load(text: str, optimizer: str) -> type[Any]:
     """The class that a source of this module defines. Runs it: not for students' code."""
     namespace: dict[str, Any] = {"__name__": "solution"}

@@ -202,9 +202,10 @@ def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
 
 
 def _buffers(optimizer: Any, p: Tensor) -> dict[str, Tensor]:
-    state = getattr(optimizer, "state", {}).get(p, {})
+    state = getattr(optimizer, "state", None)
+    own = state.get(p) if isinstance(state, dict) else None
     return {
         str(name): torch.as_tensor(value).detach().clone()
-        for name, value in state.items()
-        if isinstance(value, (Tensor, int, float))
+        for name, value in (own.items() if isinstance(own, dict) else ())
+        if isinstance(value, Tensor | int | float)
     }

@@ -1,0 +1,316 @@
+"""Which mistake explains what a submission did.
+
+A submission's records are compared with those of the reference, and where they differ, with those
+of every mistake of the catalogue, run on the same probes. A mistake that gives the same trace is
+the diagnosis; if none does, two together may; if no two do, the submission's buffers tell in which
+moment the trace begins to go wrong.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from myoptim.course.exercise import Probe, Record, exercise, play
+from myoptim.course.mistakes import CATALOGUE, RULE, Form, Mistake, edited, load, source
+
+TOLERANCE = 1e-5
+"""Largest error, relative to 1 + |expected|, of a right submission.
+
+In float64 right ones of every style stay below 1e-14, one that computes in float32 below 1e-6; the
+nearest wrong rule of the catalogue is 5e-3 away."""
+
+SECONDS_FOR_PAIRS = 4.0
+"""How long to look for two mistakes that explain a trace together."""
+
+MOMENTS = {
+    "momentum_buffer": "the momentum buffer",
+    "sum": "the sum of squares",
+    "square_avg": "the average of squares",
+    "grad_avg": "the average of gradients",
+    "exp_avg": "the first moment",
+    "exp_avg_sq": "the second moment",
+    "max_exp_avg_sq": "the maximum of the second moment",
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A solution with some edits made: one or two mistakes, or accepted dialects, or none."""
+
+    optimizer: str
+    edits: Form = ()
+    ids: tuple[str, ...] = ()
+
+    def also(self, mistake: Mistake, edits: Form) -> "Candidate":
+        """This one with another mistake made as well."""
+        return Candidate(self.optimizer, self.edits + edits, (*self.ids, mistake.id))
+
+    @cached_property
+    def text(self) -> str | None:
+        """Its source, or None where the edits exclude each other."""
+        return edited(source(self.optimizer), self.edits)
+
+    @property
+    def cls(self) -> type[Any]:
+        """Its class."""
+        assert self.text is not None
+        return load(self.text, self.optimizer)
+
+
+def with_mistake(base: Candidate, mistakes: Iterable[Mistake]) -> Iterator[Candidate]:
+    """`base` with each mistake that can be made in it, in each form."""
+    for mistake in mistakes:
+        if base.optimizer in mistake.optimizers and mistake.id not in base.ids:
+            for edits in mistake.forms:
+                candidate = base.also(mistake, edits)
+                if candidate.text is not None:
+                    yield candidate
+
+
+def close(got: float, expected: float) -> bool:
+    """Whether a value is right; NaN and the infinities equal only themselves."""
+    if math.isnan(expected) or math.isinf(expected):
+        return got == expected or (math.isnan(got) and math.isnan(expected))
+    return abs(got - expected) <= TOLERANCE * (1 + abs(expected))
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first place where a record leaves the expected one. Steps and parameters count from 1."""
+
+    probe: str
+    step: int
+    parameter: int
+    element: int
+    got: float
+    expected: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.probe}: step {self.step}, parameter {self.parameter}, element {self.element}: "
+            f"{self.got:.9g}, expected {self.expected:.9g}"
+        )
+
+
+def first_divergence(
+    record: Record, candidate: Candidate, probe: Probe, names: dict[str, Any]
+) -> Divergence | str | None:
+    """Where a record leaves what the candidate does, or how it ended otherwise; None if it agrees.
+
+    The candidate is run only as far as the two agree. Where the record ends with an exception, it
+    agrees with a candidate that raises there too, or computes something infinite or NaN there: in
+    Python numbers 1/0 raises, in tensors it does not.
+    """
+    expected = Record()
+    run = play(candidate.cls, probe, names, expected)
+    for step, got in enumerate(record.steps):
+        try:
+            next(run)
+        except StopIteration:
+            return f"{probe.name}: more than the {step} steps there are"
+        except Exception as error:
+            return f"{probe.name}: no {type(error).__name__} at step {step + 1}"
+        divergence = _in_step(got, expected.steps[step], probe, step)
+        if divergence is not None:
+            return divergence
+    return _end(record, run, expected, probe)
+
+
+def _end(record: Record, run: Iterator[None], expected: Record, probe: Probe) -> str | None:
+    """Whether a record and the run that it agrees with so far end alike."""
+    step = len(record.steps)
+    if record.error is None:
+        return None if next(run, "over") == "over" else f"{probe.name}: only {step} steps"
+    raised = f"{probe.name}: {described(record.error)} at step {step + 1}"
+    try:
+        if next(run, "over") == "over":
+            return raised
+    except Exception:
+        return None
+    numbers = [value for values in expected.steps[step] for value in values]
+    arithmetic = record.error["type"] in ("ZeroDivisionError", "ValueError", "OverflowError")
+    return None if arithmetic and not all(map(math.isfinite, numbers)) else raised
+
+
+def described(error: dict[str, Any]) -> str:
+    """An exception of a record, in words."""
+    where = f" (line {error['line']}, in {error['function']})" if error["line"] else ""
+    return f"{error['type']}: {error['message']}{where}"
+
+
+def _in_step(
+    got: list[list[float]], expected: list[list[float]], probe: Probe, step: int
+) -> Divergence | None:
+    for parameter, (values, right) in enumerate(zip(got, expected, strict=True), 1):
+        for element, (value, should) in enumerate(zip(values, right, strict=True), 1):
+            if not close(value, should):
+                return Divergence(probe.name, step + 1, parameter, element, value, should)
+    return None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains a trace that is not the reference's.
+
+    Attributes:
+        ids: the mistakes: one; or the candidates if they cannot be told apart by what the
+            submission offers; or, if `together`, two made at once; or none.
+        together: all of `ids` are made, not one of them.
+        hidden: mistakes that would change nothing beside those: they could be there as well.
+        begins: where an unknown mistake begins, in words.
+    """
+
+    ids: tuple[str, ...] = ()
+    together: bool = False
+    hidden: tuple[str, ...] = ()
+    begins: str = ""
+
+    def __str__(self) -> str:
+        if not self.ids:
+            return f"unknown, but it begins in {self.begins}" if self.begins else "unknown"
+        text = (" and " if self.together else " or ").join(self.ids)
+        return f"at least {text}" if self.hidden else text
+
+
+class Examination:
+    """A submission's records, and what agrees with them.
+
+    Args:
+        records: by the name of the probe.
+        names: the constructor's names of hyper-parameters, from `exercise.accepted`.
+    """
+
+    def __init__(self, records: dict[str, Record], names: dict[str, Any]) -> None:
+        self.records = records
+        self.names = names
+
+    def run(self, probes: Iterable[Probe]) -> list[Probe]:
+        """Those of the probes that the submission was put through."""
+        return [
+            probe
+            for probe in probes
+            if probe.name in self.records and self.records[probe.name].skipped is None
+        ]
+
+    def divergence(self, candidate: Candidate, probes: Iterable[Probe]) -> Divergence | str | None:
+        """The first place where the submission leaves what the candidate does."""
+        for probe in self.run(probes):
+            found = first_divergence(self.records[probe.name], candidate, probe, self.names)
+            if found is not None:
+                return found
+        return None
+
+    def explains(self, candidate: Candidate, probes: Iterable[Probe]) -> bool:
+        """Whether the candidate does all that the submission did."""
+        return self.divergence(candidate, probes) is None
+
+    def explained_by(
+        self, candidates: Iterable[Candidate], probes: Sequence[Probe]
+    ) -> list[Candidate]:
+        """The candidates that explain the submission, the first form of each."""
+        found: dict[tuple[str, ...], Candidate] = {}
+        for candidate in candidates:
+            if candidate.ids not in found and self.explains(candidate, probes):
+                found[candidate.ids] = candidate
+        return list(found.values())
+
+
+def diagnose(
+    examination: Examination, base: Candidate, probes: Sequence[Probe], others: Sequence[Probe]
+) -> tuple[Diagnosis, Candidate | None]:
+    """Find what explains a submission that differs from `base` on `probes`.
+
+    Args:
+        others: further probes, which tell apart mistakes that coincide on `probes`.
+
+    Returns:
+        The diagnosis, and a candidate that does what the submission does, if there is one.
+    """
+    found = examination.explained_by(with_mistake(base, CATALOGUE.values()), probes)
+    if len(found) > 1:
+        found = examination.explained_by(found, others) or found
+    if found:
+        hidden = _hidden(examination, base, found[0], probes) if len(found) == 1 else ()
+        return Diagnosis(tuple(c.ids[-1] for c in found), hidden=hidden), found[0]
+    pair = _pair(examination, base, probes)
+    if pair is not None:
+        return Diagnosis(pair.ids[-2:], together=True), pair
+    return Diagnosis(begins=_begins(examination, base, probes)), None
+
+
+def _pair(examination: Examination, base: Candidate, probes: Sequence[Probe]) -> Candidate | None:
+    """Two mistakes of the rule that explain the submission together."""
+    deadline = time.monotonic() + SECONDS_FOR_PAIRS
+    for index, first in enumerate(RULE):
+        for one in with_mistake(base, (first,)):
+            for both in with_mistake(one, RULE[index + 1 :]):
+                if examination.explains(both, probes):
+                    return both
+                if time.monotonic() > deadline:
+                    return None
+    return None
+
+
+def _hidden(
+    examination: Examination, base: Candidate, one: Candidate, probes: Sequence[Probe]
+) -> tuple[str, ...]:
+    """Mistakes that show when made alone, and not when made beside the one that was found."""
+    unseen: dict[str, None] = {}
+    for both in with_mistake(one, RULE):
+        alone = Candidate(base.optimizer, base.edits + both.edits[len(one.edits) :])
+        if both.ids[-1] in unseen or alone.text is None:
+            continue
+        if examination.explains(both, probes) and not _same(base, alone, probes, examination):
+            unseen[both.ids[-1]] = None
+    return tuple(unseen)
+
+
+def _same(
+    one: Candidate, other: Candidate, probes: Sequence[Probe], examination: Examination
+) -> bool:
+    """Whether two candidates do the same on these probes."""
+    own = {
+        probe.name: exercise(one.cls, probe, examination.names) for probe in examination.run(probes)
+    }
+    return Examination(own, examination.names).explains(other, probes)
+
+
+def _begins(examination: Examination, base: Candidate, probes: Sequence[Probe]) -> str:
+    """The first quantity of the rule that the submission's buffers do not hold, up to a scale."""
+    for probe in examination.run(probes):
+        record = examination.records[probe.name]
+        divergence = first_divergence(record, base, probe, examination.names)
+        if isinstance(divergence, Divergence) and any(record.buffers):
+            right = exercise(base.cls, probe, examination.names, watch=True)
+            return _first_unmatched(record.buffers, right.buffers, divergence)
+    return ""
+
+
+def _first_unmatched(
+    got: list[dict[str, list[float]]], right: list[dict[str, list[float]]], at: Divergence
+) -> str:
+    steps = range(at.step)
+    for path, first in right[0].items():
+        moment = MOMENTS.get(path.rpartition(".")[2])
+        expected = [value for step in steps for value in right[step].get(path, first)]
+        if moment is None or not any(expected):
+            continue
+        held = ([value for step in steps for value in got[step].get(other, [])] for other in got[0])
+        if not any(_proportional(values, expected) for values in held):
+            return moment
+    return "the update, after the moments"
+
+
+def _proportional(values: list[float], expected: list[float]) -> bool:
+    """Whether the values are the expected ones but for one factor."""
+    if len(values) != len(expected):
+        return False
+    largest = max(range(len(expected)), key=lambda index: abs(expected[index]))
+    scale = values[largest] / expected[largest]
+    bound = TOLERANCE * abs(values[largest])
+    return scale != 0 and all(
+        abs(value - scale * right) <= bound for value, right in zip(values, expected, strict=True)
+    )

@@ -1,0 +1,402 @@
+"""Put an optimizer class through a probe, and write down what it does.
+
+The same code runs a student's class, in the process that holds it, and the course's own solutions
+and mistakes, in ours; so both are written down alike, and only numbers and words need to be
+compared. The module imports torch, the standard library and `prescribed`, and knows no rule.
+"""
+
+import contextlib
+import copy
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from myoptim.lab.prescribed import Schedule, Snapshot, drive
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "lr": ("learning_rate", "eta", "step_size", "stepsize"),
+    "eps": ("epsilon",),
+    "alpha": ("rho", "decay_rate", "decay", "beta", "gamma"),
+    "momentum": ("mu", "beta", "gamma"),
+    "weight_decay": ("wd", "lambda_", "lam", "l2"),
+    "initial_accumulator_value": ("init_acc", "initial_accumulator"),
+}
+"""Other names under which a constructor may ask for a hyper-parameter."""
+
+PAIR = ("beta1", "beta2")
+"""What may stand for `betas`."""
+
+MAX_BUFFERS = 64
+MAX_DEPTH = 5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One run that a class is put through.
+
+    Attributes:
+        name: what it is called in reports.
+        kind: how it is run, a key of `KINDS`.
+        hyper: hyper-parameters for the constructor; those that it does not know are left out.
+        needs: hyper-parameters without which the probe makes no sense and is skipped.
+        schedule: start values, gradients, learning rates.
+        second: hyper-parameters of a second group's own.
+    """
+
+    name: str
+    kind: str
+    hyper: dict[str, Any]
+    schedule: Schedule
+    needs: tuple[str, ...] = ()
+    second: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Record:
+    """What a class did in one probe.
+
+    Attributes:
+        steps: after each step every parameter's values, flattened.
+        facts: observations in words and flags, by name.
+        buffers: after each step, what the optimizer keeps of a parameter's size, flattened, by
+            the place where it was found.
+        error: type, message, line and function of the exception that ended the run, if one did.
+        skipped: why the probe was not run, if it was not.
+    """
+
+    steps: list[list[list[float]]] = field(default_factory=list[list[list[float]]])
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    buffers: list[dict[str, list[float]]] = field(default_factory=list[dict[str, list[float]]])
+    error: dict[str, Any] | None = None
+    skipped: str | None = None
+
+
+class NotOffered(Exception):
+    """The class lacks what the probe is about, which need not be a fault."""
+
+
+def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
+    """Which hyper-parameters a constructor takes, under which name, with which default.
+
+    Returns:
+        {"names": {hyper-parameter: argument, or the list of two for betas},
+        "defaults": {hyper-parameter: number}}.
+    """
+    parameters = _constructor(cls)
+    names: dict[str, Any] = {name: name for name in known if name in parameters}
+    taken = set(names.values())
+    for name in known:
+        for alias in ALIASES.get(name, ()):
+            if name not in names and alias in parameters and alias not in taken:
+                names[name] = alias
+                taken.add(alias)
+    if "betas" in known and "betas" not in names and all(beta in parameters for beta in PAIR):
+        names["betas"] = list(PAIR)
+    defaults = {
+        name: parameters[argument].default
+        for name, argument in names.items()
+        if isinstance(argument, str) and isinstance(parameters[argument].default, int | float)
+    }
+    return {"names": names, "defaults": defaults}
+
+
+def _constructor(cls: type) -> dict[str, inspect.Parameter]:
+    """Named arguments of the constructor, and of the ones that it hands `**kwargs` on to."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base in (torch.optim.Optimizer, object):
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[2:]
+        for parameter in parameters:
+            found.setdefault(parameter.name, parameter)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return {
+        name: p for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+
+
+def fits(probe: Probe, names: Iterable[str]) -> bool:
+    """Whether a constructor that takes these hyper-parameters can be put through the probe."""
+    return set(probe.needs) <= set(names)
+
+
+def exercise(cls: type, probe: Probe, names: dict[str, Any], *, watch: bool = False) -> Record:
+    """Put a class through a probe. Never raises: what the class raises is written down.
+
+    Args:
+        names: the constructor's names of hyper-parameters, from `accepted`.
+        watch: look for buffers too, wherever the optimizer keeps them.
+    """
+    record = Record()
+    try:
+        for _ in play(cls, probe, names, record, watch=watch):
+            continue
+    except NotOffered as reason:
+        record.skipped = str(reason)
+    except RecursionError as error:  # its traceback is long and says little
+        record.error = _described(error)
+    except (Exception, SystemExit) as error:
+        record.error = _described(error)
+        if "requires grad is being used in an in-place operation" in str(error):
+            record.facts["recorded"] = True
+    return record
+
+
+def play(
+    cls: type, probe: Probe, names: dict[str, Any], record: Record, *, watch: bool = False
+) -> Iterator[None]:
+    """Like `exercise`, step by step, and what the class raises comes out."""
+    yield from KINDS[probe.kind](_Run(cls, probe, names, record, watch))
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith("<")
+    ]
+    return {
+        "type": type(error).__name__,
+        "message": re.sub(r"\s+", " ", str(error))[:300],
+        "line": frames[-1].lineno if frames else None,
+        "function": frames[-1].name if frames else None,
+    }
+
+
+@dataclass
+class _Run:
+    """One class in one probe: builds optimizers, drives them, fills the record."""
+
+    cls: type
+    probe: Probe
+    names: dict[str, Any]
+    record: Record
+    watch: bool
+    optimizer: Any = None
+    parameters: list[Any] = field(default_factory=list[Any])
+
+    def arguments(self, hyper: dict[str, Any]) -> dict[str, Any]:
+        """Hyper-parameters under the constructor's own names, without those it does not take."""
+        arguments: dict[str, Any] = {}
+        for name, value in hyper.items():
+            argument = self.names.get(name)
+            if isinstance(argument, list):
+                arguments.update(zip(argument, value, strict=True))
+            elif argument is not None:
+                arguments[argument] = value
+        return arguments
+
+    def build(self, params: Any) -> Any:
+        return self.cls(params, **self.arguments(self.probe.hyper))
+
+    def require(self, *attributes: str) -> None:
+        """Look at an optimizer that is built for this alone.
+
+        Raises:
+            NotOffered: it lacks one of the attributes.
+        """
+        optimizer = self.build([torch.nn.Parameter(p.clone()) for p in self.probe.schedule.starts])
+        for attribute in attributes:
+            if not hasattr(optimizer, attribute):
+                raise NotOffered(f"the class has no {attribute}")
+
+    def follow(
+        self, schedule: Schedule, build: Callable[[list[Any]], Any] | None = None
+    ) -> Iterator[Snapshot]:
+        """Drive an optimizer over a schedule, with all observations written down."""
+        facts = self.record.facts
+        facts |= {"gradients": "kept", "storage": "kept", "recorded": False} | facts
+        storages: list[int] = []
+
+        def make(parameters: list[torch.nn.Parameter]) -> Any:
+            self.parameters = list(parameters)
+            storages.extend(p.data_ptr() for p in parameters)
+            self.optimizer = (build or self.build)(parameters)
+            return self.optimizer
+
+        for given, snapshot in zip(schedule.gradients, drive(make, schedule), strict=True):
+            self.record.steps.append([p.reshape(-1).tolist() for p in snapshot.parameters])
+            self.observe(given, snapshot.gradients, storages)
+            yield snapshot
+
+    def observe(
+        self,
+        given: tuple[Tensor | None, ...],
+        left: tuple[Tensor | None, ...],
+        storages: list[int],
+    ) -> None:
+        """Write down what a step did besides moving the parameters."""
+        facts = self.record.facts
+        for before, after in zip(given, left, strict=True):
+            if before is not None and (after is None or not torch.equal(before, after)):
+                cleared = after is None or not after.any()
+                facts["gradients"] = "cleared" if cleared else "changed"
+        if [p.data_ptr() for p in self.parameters] != storages:
+            facts["storage"] = "replaced"
+        held = [value for _, value in _held(self.optimizer, self.parameters)]
+        if any(value.requires_grad for value in held) or any(p.grad_fn for p in self.parameters):
+            facts["recorded"] = True
+        if self.watch:
+            self.record.buffers.append(_of_parameter_size(self.optimizer, self.parameters))
+
+
+def _of_parameter_size(optimizer: Any, parameters: list[Any]) -> dict[str, list[float]]:
+    sizes = {p.numel() for p in parameters}
+    buffers: dict[str, list[float]] = {}
+    for path, value in _held(optimizer, parameters):
+        if value.numel() in sizes and len(buffers) < MAX_BUFFERS:
+            buffers[path] = value.detach().double().reshape(-1).tolist()
+    return buffers
+
+
+def _held(optimizer: Any, parameters: list[Any]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors and arrays that an optimizer keeps, wherever, except parameters and gradients."""
+    known = {id(p): str(index) for index, p in enumerate(parameters)}
+    known |= {id(p.grad): "" for p in parameters if p.grad is not None}
+    yield from _walk(vars(optimizer), "", known, MAX_DEPTH)
+
+
+def _walk(value: Any, path: str, known: dict[int, str], depth: int) -> Iterator[tuple[str, Tensor]]:
+    if id(value) in known or depth == 0:
+        return
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in list(value.items()):
+            name = known.get(id(key), known.get(key, key) if isinstance(key, int) else key)
+            yield from _walk(item, f"{path}.{name}" if path else str(name), known, depth - 1)
+    elif type(value).__module__ == "numpy" or _is_numbers(value):
+        with contextlib.suppress(TypeError, ValueError):  # strings, ragged lists
+            yield path, torch.as_tensor(value)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]", known, depth - 1)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether a list, or the first of the lists in it, begins with a number."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return isinstance(value, int | float)
+
+
+def _plain(run: _Run) -> Iterator[None]:
+    for _ in run.follow(run.probe.schedule):
+        yield
+
+
+def _changed_lr(run: _Run) -> Iterator[None]:
+    """The schedule changes the lr, where the optimizer lets it."""
+    optimizer = run.build([torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts])
+    if not hasattr(optimizer, "param_groups") and "lr" not in vars(optimizer):
+        raise NotOffered("the class has neither param_groups nor an attribute lr")
+    yield from _plain(run)
+
+
+def _generator(run: _Run) -> Iterator[None]:
+    """The parameters come as a generator, as `model.parameters()` gives them."""
+    for _ in run.follow(run.probe.schedule, lambda parameters: run.build(p for p in parameters)):
+        yield
+
+
+def _two_groups(run: _Run) -> Iterator[None]:
+    """Each parameter is a group; the second has hyper-parameters of its own."""
+    run.require("param_groups")
+
+    def build(parameters: list[Any]) -> Any:
+        own = run.arguments(run.probe.second)
+        return run.build([{"params": parameters[:1]}, {"params": parameters[1:], **own}])
+
+    for _ in run.follow(run.probe.schedule, build):
+        yield
+
+
+def _added_group(run: _Run) -> Iterator[None]:
+    """The second parameter joins after two steps, as a group of its own."""
+    run.require("param_groups", "add_param_group")
+    for _ in run.follow(run.probe.schedule, lambda parameters: run.build(parameters[:1])):
+        if len(run.record.steps) == 2:
+            own = run.arguments(run.probe.second)
+            run.optimizer.add_param_group({"params": run.parameters[1:], **own})
+        yield
+
+
+def _reload(run: _Run) -> Iterator[None]:
+    """Half-way, parameters and state_dict move to a new optimizer, as from a checkpoint."""
+    run.require("state_dict", "load_state_dict")
+    schedule = run.probe.schedule
+    half = schedule.steps // 2
+    for _ in run.follow(schedule.part(1, half, schedule.starts)):
+        yield
+    starts = tuple(p.detach().clone() for p in run.parameters)
+    run.record.facts["keyed by id"] = _keyed_by_id(run.optimizer, run.parameters)
+    saved = copy.deepcopy(run.optimizer.state_dict())
+
+    def build(parameters: list[Any]) -> Any:
+        optimizer = run.build(parameters)
+        optimizer.load_state_dict(saved)
+        return optimizer
+
+    for _ in run.follow(schedule.part(half + 1, schedule.steps, starts), build):
+        yield
+
+
+def _keyed_by_id(optimizer: Any, parameters: list[Any]) -> bool:
+    ids = {id(p) for p in parameters}
+    tables = [value for value in vars(optimizer).values() if isinstance(value, dict)]
+    return any(isinstance(key, int) and key in ids for table in tables for key in table)
+
+
+def _closure(run: _Run) -> Iterator[None]:
+    """One step through a closure that gives the gradients."""
+    if not inspect.signature(run.cls.step).parameters.keys() - {"self"}:  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType]
+        raise NotOffered("step takes no closure")
+    facts = run.record.facts
+    facts |= {"closure calls": 0, "closure grad": False, "closure loss": "nothing"}
+    parameters = [torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts]
+    optimizer = run.build(parameters)
+
+    def closure() -> Tensor:
+        facts["closure calls"] += 1
+        facts["closure grad"] = torch.is_grad_enabled()
+        for p, g in zip(parameters, run.probe.schedule.gradients[0], strict=True):
+            p.grad = None if g is None else g.clone()
+        return torch.tensor(1.25)
+
+    loss = optimizer.step(closure)
+    if loss is not None:
+        facts["closure loss"] = "returned" if float(loss) == 1.25 else "another"
+    run.record.steps.append([p.detach().reshape(-1).tolist() for p in parameters])
+    yield
+
+
+def _counting(run: _Run) -> Iterator[None]:
+    """So many steps in bfloat16 that it has no number for them."""
+    for _ in run.follow(run.probe.schedule):
+        yield
+    counters = [
+        value
+        for _, value in _held(run.optimizer, run.parameters)
+        if value.numel() == 1 and value.dtype == torch.bfloat16
+    ]
+    run.record.facts["counter"] = "stuck" if any(c == 256 for c in counters) else "counts"
+
+
+KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
+    "plain": _plain,
+    "changed lr": _changed_lr,
+    "generator": _generator,
+    "two groups": _two_groups,
+    "added group": _added_group,
+    "reload": _reload,
+    "closure": _closure,
+    "counting": _counting,
+}
+"""How a probe can be run."""

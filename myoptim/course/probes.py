@@ -1,0 +1,162 @@
+"""The bank of probes: what a submission is put through, and which criterion each probe serves.
+
+All run in float64 on prescribed gradients, at hyper-parameters that make every term count (see
+`myoptim.lab.prescribed`); no two values are equal or each other's complement. Eight steps on two
+parameters are enough to tell every mistake of the catalogue from the reference.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from myoptim.course.exercise import Probe
+from myoptim.lab.prescribed import AMPLIFIED, amplified_schedule
+
+HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
+    "Momentum": ("lr", "momentum", "dampening", "weight_decay", "maximize"),
+    "Nesterov": ("lr", "momentum", "weight_decay", "maximize"),
+    "Adagrad": ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "maximize"),
+    "RMSprop": ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize"),
+    "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
+    "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
+}
+"""What a constructor may take besides the parameters."""
+
+_DECAY = {"weight_decay": 0.2}
+_SGD_VARIANTS: dict[str, dict[str, Any]] = {
+    "no momentum": {"momentum": 0.0},
+    "momentum": {"momentum": 0.6},
+    "dampening": {"momentum": 0.6, "dampening": 0.3},
+    "Nesterov": {"momentum": 0.6, "nesterov": True},
+    "weight decay": _DECAY,
+}
+_ADAM_VARIANTS: dict[str, dict[str, Any]] = {
+    "basic": {"weight_decay": 0.0},
+    "weight decay": _DECAY,
+    "AMSGrad": {"amsgrad": True},
+}
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "SGD": _SGD_VARIANTS,
+    "Momentum": {
+        "momentum": {},
+        "dampening": {"dampening": 0.3},
+        "weight decay": _DECAY,
+    },
+    "Nesterov": {"Nesterov": {}, "weight decay": _DECAY},
+    "Adagrad": {
+        "basic": {"lr_decay": 0.0},
+        "lr decay": {"lr_decay": 0.5},
+        "weight decay": _DECAY,
+        "initial accumulator": {"initial_accumulator_value": 0.3},
+    },
+    "RMSprop": {
+        "basic": {},
+        "weight decay": _DECAY,
+        "momentum": {"momentum": 0.6},
+        "centered": {"centered": True},
+    },
+    "Adam": _ADAM_VARIANTS,
+    "AdamW": _ADAM_VARIANTS,
+}
+"""Settings, on top of the amplified ones, that bring every branch of a rule into play."""
+
+_SECOND: dict[str, dict[str, Any]] = {
+    "lr": {"lr": 0.04},
+    "momentum": {"momentum": 0.45},
+    "alpha": {"alpha": 0.85},
+    "betas": {"betas": (0.7, 0.85)},
+}
+"""What a second group has of its own."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The probes for one optimizer, by the criterion they serve."""
+
+    optimizer: str
+    by_criterion: dict[str, tuple[Probe, ...]]
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """All of them."""
+        return tuple(probe for probes in self.by_criterion.values() for probe in probes)
+
+
+def bank(optimizer: str, seed: int) -> Bank:
+    """The probes for an optimizer, with gradients that depend on the seed."""
+    base = AMPLIFIED[optimizer]
+    hyper = HYPER_PARAMETERS[optimizer]
+    schedule = amplified_schedule(seed)
+    zeros = amplified_schedule(seed + 1, zeros=True)
+    alike = amplified_schedule(seed + 2, shapes=((3,), (3,)))
+    second = {
+        name: value for key in _SECOND if key in hyper for name, value in _SECOND[key].items()
+    }
+    rule = [
+        Probe(name, "plain", base | setting, schedule, needs=_switched_on(setting))
+        for name, setting in VARIANTS[optimizer].items()
+    ]
+    main = base | _main_setting(optimizer)
+
+    def probe(name: str, kind: str, on: Any, **rest: Any) -> Probe:
+        return Probe(name, kind, main, on, **rest)
+
+    return Bank(
+        optimizer,
+        {
+            "rule": (
+                *rule,
+                Probe("a zero gradient", "plain", base, zeros),
+                Probe(
+                    "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)
+                ),
+            ),
+            "lr": (
+                probe("lr changed after step 4", "changed lr",
+                      amplified_schedule(seed, lr_change_after=4)),
+            ),
+            "groups": (
+                probe("two groups", "two groups", schedule, second=second),
+                probe("group added after step 2", "added group", schedule, second={"lr": 0.04}),
+                probe("parameters from a generator", "generator", schedule),
+            ),
+            "missing": (
+                Probe("a gradient missing at step 3", "plain", main | _DECAY,
+                      schedule.without_gradient(3, 1)),
+                Probe("no first gradient", "plain", main | _DECAY,
+                      schedule.without_gradient(1, 0)),
+            ),
+            "gradients": (
+                probe("gradients written in place", "plain", replace(alike, reuse_gradients=True)),
+            ),
+            "state": (
+                probe("parameters of equal shape", "plain", alike),
+                probe("saved and loaded after step 4", "reload", schedule),
+            ),
+            "closure": (probe("a closure", "closure", schedule),),
+            "counter": (
+                Probe("300 steps in bfloat16", "counting", {"lr": 1e-3},
+                      amplified_schedule(seed, ((2,),), steps=300, dtype=torch.bfloat16)),
+            ),
+            "defaults": _defaults(optimizer, base, schedule),
+        },
+    )  # fmt: skip
+
+
+def _switched_on(setting: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name, value in setting.items() if value)
+
+
+def _main_setting(optimizer: str) -> dict[str, Any]:
+    """What makes state matter where the amplified settings leave it out."""
+    return {"RMSprop": {"momentum": 0.6}}.get(optimizer, {})
+
+
+def _defaults(optimizer: str, base: dict[str, Any], schedule: Any) -> tuple[Probe, ...]:
+    """RMSprop's alpha left to its default, on which frameworks disagree."""
+    if "alpha" not in base:
+        return ()
+    given = {name: value for name, value in base.items() if name != "alpha"}
+    return (Probe("alpha left to its default", "plain", given, schedule, needs=("alpha",)),)
