@@ -80,6 +80,8 @@ def assert_same_value(ours: Any, theirs: Any, what: str) -> None:
         assert len(ours) == len(theirs), f"{what}: {ours!r}, torch's is {theirs!r}"
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             assert_same_value(a, b, f"{what}[{i}]")
+    elif isinstance(theirs, dict):
+        assert_same_value(list(ours.items()), list(theirs.items()), what)
     elif theirs != theirs:
         assert ours != ours, f"{what}: {ours!r}, torch's is {theirs!r}"
     else:

@@ -51,6 +51,8 @@ class Row:
         sparse: whether sparse gradients are supported.
         extra: keys that our groups have beyond the twin's.
         breaks: keys that cannot be changed in mid-run, because torch then misses a state tensor.
+        ignored: keys that torch ignores where a group overrides them, and ours does not.
+        legal: what must be added to hyper-parameters for all conditions among them to hold.
     """
 
     ours: type[Optimizer]
@@ -61,6 +63,8 @@ class Row:
     sparse: bool = False
     extra: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    legal: Callable[[Options, Options], Options] = lambda chosen, defaults: chosen
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -101,9 +105,7 @@ decays = st.one_of(
     st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.999, 1 - 2**-30]),
     st.floats(0.0, 1.0, exclude_max=True),
 )
-tensor_betas = st.tuples(
-    *[st.sampled_from([0.0, 0.5, 0.9]).map(torch.tensor)] * 2,
-)
+tensor_betas = st.tuples(*[st.sampled_from([0.0, 0.3, 0.5, 0.9]).map(torch.tensor)] * 2)
 
 
 def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
@@ -113,13 +115,12 @@ def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
     return st.fixed_dictionaries({}, optional={**common, **strategies})
 
 
-def nesterov_is_legal(chosen: Options) -> Options:
+def nesterov_is_legal(chosen: Options, defaults: Options) -> Options:
     """Nesterov's condition: momentum, and no dampening."""
-    if chosen.get("nesterov") and not chosen.get("momentum"):
-        chosen["momentum"] = 0.9
-    if chosen.get("nesterov"):
-        chosen["dampening"] = 0
-    return chosen
+    given = {"nesterov": False, "momentum": 0, **defaults, **chosen}
+    if not given["nesterov"]:
+        return chosen
+    return {**chosen, "momentum": given["momentum"] or 0.9, "dampening": 0}
 
 
 sgd_options = {
@@ -139,7 +140,8 @@ ROWS = [
     Row(
         ours=myoptim.SGD,
         twin=torch.optim.SGD,
-        hypers=options(**sgd_options, nesterov=st.booleans()).map(nesterov_is_legal),
+        hypers=options(**sgd_options, nesterov=st.booleans()),
+        legal=nesterov_is_legal,
         ranges=SGD_RANGES,
         sparse=True,
     ),
@@ -178,6 +180,7 @@ ROWS = [
             "eps": not_negative(),
         },
         sparse=True,
+        ignored=("initial_accumulator_value",),
     ),
     Row(
         ours=myoptim.RMSprop,

@@ -6,6 +6,7 @@ learning rates change, groups are added, checkpoints change hands, parameters fr
 
 import copy
 import pickle
+from collections.abc import Sequence
 
 import torch
 from hypothesis import settings
@@ -17,7 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from registry import EXECUTORS, Row, each_row, runs_with_foreach
+from registry import EXECUTORS, Options, Row, each_row, runs_with_foreach
 from tensors import KINDS, gradient_layouts, models, seeds
 from twins import Twins
 
@@ -32,11 +33,15 @@ class Lockstep(RuleBasedStateMachine):
         self.row = row
         self.twins: Twins | None = None
 
-    def draw_options(self, data: st.DataObject) -> dict[str, object]:
+    def draw_options(
+        self, data: st.DataObject, defaults: Options | None = None, without: Sequence[str] = ()
+    ) -> Options:
+        """Hyper-parameters that are legal, for a constructor or over the defaults."""
         chosen = data.draw(self.row.hypers, label="options")
         if self.executor == "foreach" and not runs_with_foreach(chosen):
-            chosen = {k: v for k, v in chosen.items() if k not in ("lr", "betas")}
-        return chosen
+            without = (*without, "lr", "betas")
+        chosen = {key: value for key, value in chosen.items() if key not in without}
+        return self.row.legal(chosen, defaults or self.row.twin_kwargs)
 
     @initialize(
         data=st.data(), specs=models(), executor=st.sampled_from(sorted(EXECUTORS)), seed=seeds
@@ -83,9 +88,9 @@ class Lockstep(RuleBasedStateMachine):
     def change_options(self, data: st.DataObject) -> None:
         """What a scheduler does, or a user: values of a group written between steps."""
         group = data.draw(st.integers(0, len(self.twins.ours.param_groups) - 1), label="group")
-        for key, value in self.draw_options(data).items():
-            if key not in self.row.breaks:
-                self.twins.set_option(group, key, value)
+        without = (*self.row.breaks, *self.row.ignored)
+        for key, value in self.draw_options(data, without=without).items():
+            self.twins.set_option(group, key, value)
         self.twins.compare()
 
     @precondition(lambda self: self.alive)
@@ -97,7 +102,8 @@ class Lockstep(RuleBasedStateMachine):
     @precondition(lambda self: self.alive and len(self.twins.ours.param_groups) < 4)
     @rule(data=st.data(), specs=models())
     def add_group(self, data: st.DataObject, specs: list) -> None:
-        self.twins.add_group(specs, self.draw_options(data))
+        defaults = self.twins.twin.defaults
+        self.twins.add_group(specs, self.draw_options(data, defaults, self.row.ignored))
 
     @precondition(lambda self: self.alive)
     @rule()
