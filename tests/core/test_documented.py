@@ -2,12 +2,13 @@
 
 import io
 
-import myoptim
 import numpy as np
 import pytest
 import torch
 from registry import Row, each_row
 from torch import Tensor
+
+import myoptim
 
 # x, f and the gradient before each update; the rows beyond 5 are documented to three decimals.
 SQUARE = {
@@ -154,7 +155,7 @@ def test_zero_grad(row: Row) -> None:
 
 
 def test_added_group_takes_the_other_settings_of_the_first() -> None:
-    weight, optimizer = weight_and(momentum=0.5)
+    _, optimizer = weight_and(momentum=0.5)
     second = torch.zeros(3, requires_grad=True)
     optimizer.add_param_group({"params": second, "lr": 1e-4})
     first, added = optimizer.param_groups

@@ -2,18 +2,23 @@
 
 import inspect
 
-import myoptim
 import pytest
 import torch
 from bits import assert_same_value
 from registry import ROWS, Row, each_row
 from torch import Tensor
 
+import myoptim
+
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
 def weight() -> Tensor:
     return torch.zeros(2, requires_grad=True)
+
+
+def two_groups() -> list[dict[str, object]]:
+    return [{"params": [weight()]}, {"params": [weight()], "lr": 0.5}]
 
 
 def test_every_optimizer_has_its_row() -> None:
