@@ -43,9 +43,10 @@ class Group(TyperGroup):
         except UsageError as error:
             fail(str(error))
         except ModuleNotFoundError as error:
-            if error.name not in ("matplotlib", "rich"):
+            missing = (error.name or "").partition(".")[0]
+            if missing not in ("matplotlib", "rich"):
                 raise
-            fail(f"this command needs {error.name}: pip install 'myoptim[lab]'")
+            fail(f"this needs {missing}: pip install 'myoptim[lab]'")
         except BrokenPipeError:
             # Python flushes once more when it exits: give it somewhere to write.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -178,7 +179,7 @@ Settings = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="How many steps to make.")]
+Steps = Annotated[int | None, typer.Option(help="How many steps to make.")]
 Seed = Annotated[int, typer.Option(help="Seed of the data, the start and the random numbers.")]
 Dtype = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"Of the parameters: {', '.join(DTYPES)}.")

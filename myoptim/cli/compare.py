@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import typer
 
 from myoptim.cli import common
-
-_ROWS = 20
 
 
 def compare(
@@ -22,9 +19,7 @@ def compare(
     steps: common.Steps = None,
     seed: common.Seed = 0,
     dtype: common.Dtype = None,
-    ulp: Annotated[
-        int, typer.Option(min=0, help="Count numbers up to so many ulp apart as equal.")
-    ] = 0,
+    ulp: Annotated[int, typer.Option(help="Count numbers up to so many ulp apart as equal.")] = 0,
     settings: common.Settings = None,
     settings_a: Annotated[
         list[str] | None,
@@ -69,7 +64,6 @@ def compare(
     else:
         typer.echo(str(result))
         if result.max_ulp:
-            headings, rows = result.table()
-            common.print_table(headings, rows[:: math.ceil(len(rows) / _ROWS)])
+            common.print_table(*result.table())
     if not result.equal:
         raise typer.Exit(common.NEGATIVE)

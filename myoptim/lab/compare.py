@@ -25,7 +25,7 @@ from myoptim.lab.prescribed import AMPLIFIED, Schedule, Snapshot, amplified_sche
 from myoptim.lab.problems import Problem, load_problem
 from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
 from myoptim.lab.trace import backward, check_steps, problem_rate, read_state
-from myoptim.lab.ulp import ulp_distance
+from myoptim.lab.ulp import NAN_DISTANCE, ulp_distance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,6 @@ _MATCH = 0.02
 # Relative distances up to this many machine epsilons are called rounding: some twenty operations
 # a step, over a short run.
 _ROUNDING = 64
-_NAN_DRAWN = 2**63
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,8 @@ class Distances:
     Attributes:
         step: from 1.
         ulps: for each quantity, the largest distance over all parameters and elements.
-        relative: the largest |a - b| of any quantity, divided by the largest |a| of its tensor.
+        relative: the largest |a - b| of any quantity, divided by the largest |a| that its tensor
+            has held up to this step: where a sum cancels to nearly 0, many ulp are still little.
     """
 
     step: int
@@ -184,36 +184,49 @@ class Comparison:
             f"First divergence: step {at.step}, {place}, in {what}:\n"
             f"  A  {at.a!r}\n"
             f"  B  {at.b!r}\n"
-            f"  {_count(at.ulp)} apart\n"
-            f"Over {len(self.growth)} steps the largest distance is {_count(self.max_ulp)}, "
+            f"  distance: {_ulp(at.ulp)}\n"
+            f"Largest distance over {len(self.growth)} steps: {_ulp(self.max_ulp)}, "
             f"relative {relative:.1e}: {size}."
         )
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """How the distance grows: column headings and, for each step, the cells to read."""
-        quantities = list(dict.fromkeys(name for row in self.growth for name in row.ulps))
-        headings = ["step", *(f"{name} (ulp)" for name in quantities), "relative"]
+    def table(self, at_most: int = 20) -> tuple[list[str], list[list[str]]]:
+        """How the distance grows: column headings and, for some of the steps, the cells to read.
+
+        The steps are evenly spaced, and the first divergence and the largest distance are among
+        them. Quantities that are equal throughout have no column.
+        """
+        quantities = self._differing()
+        headings = ["step", *quantities, "relative"]
         cells = [
             [
                 str(row.step),
-                *(f"{row.ulps[name]:,}" if name in row.ulps else "" for name in quantities),
+                *(_ulp(row.ulps[name]) if name in row.ulps else "" for name in quantities),
                 f"{row.relative:.1e}",
             ]
-            for row in self.growth
+            for row in self._some(at_most)
         ]
         return headings, cells
 
+    def _some(self, at_most: int) -> list[Distances]:
+        every = -(-len(self.growth) // at_most)
+        chosen = set(range(0, len(self.growth), every))
+        chosen.add(max(range(len(self.growth)), key=lambda i: max(self.growth[i].ulps.values())))
+        if self.first_divergence:
+            chosen.add(self.first_divergence.step - 1)
+        return [self.growth[i] for i in sorted(chosen)]
+
     def plot(self) -> Figure:
         """Draw how the distances grow: in units in the last place, and relative to the values."""
+        from matplotlib.ticker import MaxNLocator
+
         from myoptim.lab import plots
 
         figure = plots.new_figure(f"{self.a} (A) and {self.b} (B)", 2)
         in_ulp, relative = figure.axes
+        in_ulp.set_prop_cycle(color=list(plots.COLOURS.values()), marker=plots.MARKERS)
         steps = [row.step for row in self.growth]
-        quantities = dict.fromkeys(name for row in self.growth for name in row.ulps)
-        for name, style in plots.styles(quantities).items():
-            ulps = [min(row.ulps.get(name, 0), _NAN_DRAWN) for row in self.growth]
-            in_ulp.plot(steps, ulps, label=name, markersize=4, **style)
+        for name in self._differing() or [PARAM]:
+            in_ulp.plot(steps, [row.ulps.get(name, 0) for row in self.growth], label=name)
         in_ulp.set_yscale("symlog", linthresh=1)
         in_ulp.set_ylabel("largest distance (ulp)")
         relative.plot(steps, [row.relative for row in self.growth], color="black")
@@ -225,18 +238,24 @@ class Comparison:
                 at = self.first_divergence.step
                 axes.axvline(at, color="grey", linestyle="--", label="first divergence")
             axes.set_xlabel("step")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.25)
             axes.legend(frameon=False)
         return figure
+
+    def _differing(self) -> list[str]:
+        """The quantities that are not equal throughout."""
+        names = dict.fromkeys(name for row in self.growth for name in row.ulps)
+        return [name for name in names if any(row.ulps.get(name) for row in self.growth)]
 
     @property
     def _rounding(self) -> float:
         return _ROUNDING * torch.finfo(self.dtype).eps
 
 
-def _count(ulp: int) -> str:
-    return f"{ulp:,} ulp" if ulp < 2**62 else "NaN and a number"
+def _ulp(distance: int) -> str:
+    return "NaN in one of them" if distance == NAN_DISTANCE else f"{distance:,} ulp"
 
 
 def compare(
@@ -545,6 +564,7 @@ def _differences(
 ) -> tuple[list[Distances], Divergence | None]:
     growth: list[Distances] = []
     first = None
+    scales: dict[tuple[str, str], float] = {}
     for number, (step_a, step_b) in enumerate(zip(a, b, strict=True), 1):
         ulps: dict[str, int] = {}
         relative = 0.0
@@ -554,7 +574,9 @@ def _differences(
                 continue
             largest = int(distance.max())
             ulps[quantity] = max(ulps.get(quantity, 0), largest)
-            relative = max(relative, _relative(x, y) if largest else 0.0)
+            scale = max(scales.get((name, quantity), 0.0), _largest(x))
+            scales[name, quantity] = scale
+            relative = max(relative, _largest_difference(x, y) / scale if scale else 0.0)
             if first is None and largest > tolerance:
                 first = _divergence(number, name, quantity, x, y, distance > tolerance)
         growth.append(Distances(number, ulps, relative))
@@ -584,13 +606,17 @@ def _precision(dtype: torch.dtype) -> float:
     return -torch.finfo(dtype).eps if floating else 0.0
 
 
-def _relative(x: Tensor, y: Tensor) -> float:
-    """The largest |x - y|, divided by the largest |x|; infinite where only one is NaN."""
+def _largest(x: Tensor) -> float:
+    """The largest finite |x|."""
+    return float(x.abs().double().nan_to_num(0.0, 0.0).max())
+
+
+def _largest_difference(x: Tensor, y: Tensor) -> float:
+    """The largest |x - y|; infinite where one is infinite or NaN and the other is not."""
+    same = (x == y) | (x.isnan() & y.isnan())
     wide = torch.complex128 if x.is_complex() else torch.float64
-    x, y = x.to(wide), y.to(wide)
-    both_nan = x.isnan() & y.isnan()
-    difference = torch.where((x == y) | both_nan, 0.0, (x - y).abs())
-    return float((difference.max() / x.abs().nan_to_num(0.0).max()).nan_to_num(torch.inf))
+    difference = (x.to(wide) - y.to(wide)).abs().nan_to_num(torch.inf)
+    return float(torch.where(same, 0.0, difference).max())
 
 
 def _divergence(

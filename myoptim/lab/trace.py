@@ -151,6 +151,8 @@ class Trace:
 
         Where the parameters hold two numbers in all, also their path over the loss's contours.
         """
+        from matplotlib.ticker import MaxNLocator
+
         from myoptim.lab import plots
 
         params = list(self.rows[0].params)
@@ -162,14 +164,18 @@ class Trace:
         path = np.concatenate([self.param(name).reshape(len(self.rows), -1) for name in params], 1)
         title = f"{self.optimizer} on {self.problem.name}"
         two = path.shape[1] == 2
-        figure = plots.new_figure(title, 1 + two + len(lines), panel_size=(4.2, 3.6))
-        panels = iter(figure.axes)
-        plots.loss_curves(next(panels), {self.optimizer: self.losses})
+        figure = plots.new_figure(title, 1 + two + len(lines), panel_size=(3.6, 3.4))
+        over_steps = figure.axes[:1] + figure.axes[1 + two :]
+        plots.loss_curves(figure.axes[0], {self.optimizer: self.losses})
         if two:
-            plots.trajectories(next(panels), self.problem, {self.optimizer: path}, seed=self.seed)
-        for axes, (heading, series) in zip(panels, lines.items(), strict=True):
+            plots.trajectories(figure.axes[1], self.problem, {self.optimizer: path}, seed=self.seed)
+        for axes, (heading, series) in zip(over_steps[1:], lines.items(), strict=True):
             axes.set_title(heading, fontsize="medium")
-            _draw(axes, self.steps, series)
+            axes.set_prop_cycle(color=list(plots.COLOURS.values()))
+            _draw(axes, series)
+        for axes in over_steps:
+            axes.set_xlabel("steps made")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure
 
 
@@ -290,7 +296,7 @@ def _lists(arrays: Arrays) -> dict[str, list[Any]]:
 _MAX_LINES = 10
 
 
-def _draw(axes: Axes, steps: Array, series: Mapping[str, Array]) -> None:
+def _draw(axes: Axes, series: Mapping[str, Array]) -> None:
     """A line for every element of every series, each of shape (steps, …); at most so many."""
     lines = [
         (f"{name}[{','.join(map(str, index))}]" if index else name, array[(..., *index)])
@@ -298,8 +304,7 @@ def _draw(axes: Axes, steps: Array, series: Mapping[str, Array]) -> None:
         for index in np.ndindex(array.shape[1:])
     ]
     for number, (label, values) in enumerate(lines[:_MAX_LINES]):
-        axes.plot(steps, values, label=label, linestyle=("-", "--", ":", "-.")[number % 4])
-    axes.set_xlabel("step")
+        axes.plot(values, label=label, linestyle=("-", "--", ":", "-.")[number % 4])
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize="small")
 
