@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.functional import jvp
 from torch.nn.functional import linear, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -246,8 +247,10 @@ def _least_squares(model: Callable[..., Tensor], x: Tensor, y: Tensor, near: Par
         return (model(x, **unflatten(point, near)) - y).flatten()
 
     point = flatten(near)
+    axes = torch.eye(len(point), dtype=point.dtype)
     for _ in range(20):  # a linear model needs one, an exponential about five
-        jacobian = torch.func.jacfwd(residual)(point)
+        columns: list[Any] = [jvp(residual, point, axis)[1] for axis in axes]
+        jacobian = torch.stack(columns, dim=1)
         point = point - torch.linalg.lstsq(jacobian, residual(point).unsqueeze(1)).solution[:, 0]
     return unflatten(point, near)
 
@@ -299,7 +302,9 @@ def _observe_points(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     x += [7.59, 2.167, 7.042, 10.791, 5.31, 7.997, 3.1]
     y = [1.7, 2.76, 2.09, 3.19, 1.694, 1.573, 3.366, 2.596]
     y += [2.53, 1.221, 2.87, 3.45, 1.6, 2.9, 1.3]
-    return torch.tensor(x).unsqueeze(1), torch.tensor(y).unsqueeze(1)
+    # float64 holds the decimals of x and y, whatever a run rounds them to.
+    points = torch.tensor([x, y], dtype=torch.float64)
+    return points[0].unsqueeze(1), points[1].unsqueeze(1)
 
 
 def _linear_init(generator: torch.Generator) -> Params:

@@ -2,8 +2,8 @@
 
 >>> from myoptim.lab.problems import get_problem
 >>> (result,) = race(get_problem("square"), [Racer("SGD", myoptim.SGD, {})])
->>> result.finish.steps, result.finish.loss, result.difference
-(30, 0.00019156194260850534, '')
+>>> result.finish.steps, round(result.finish.loss, 6), result.difference
+(30, 0.000192, '')
 """
 
 from __future__ import annotations
