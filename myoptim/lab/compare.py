@@ -373,12 +373,12 @@ def _amplify(sides: Sequence[_Side]) -> list[str]:
 
     What one of the two was given is the user's to choose for both, so it is left alone.
     """
-    known = [hyperparameters(side.cls) for side in sides]
+    known = [_amplifiable(side.cls) for side in sides]
     given = {name for side in sides for name in side.settings}
     # Nesterov's momentum allows no dampening.
     nesterov = any(
-        side.settings.get("nesterov", names.get("nesterov")) is True
-        for side, names in zip(sides, known, strict=True)
+        {"nesterov": False, **hyperparameters(side.cls), **side.settings}["nesterov"] is True
+        for side in sides
     )
     values = {k: v for k, v in _AMPLIFIED.items() if not (nesterov and k == "dampening")}
     shared = {k: v for k, v in values.items() if k in known[0] and k in known[1]}
@@ -396,6 +396,22 @@ def _amplify(sides: Sequence[_Side]) -> list[str]:
         amplified = {k: v for k, v in shared.items() if k not in given}
         side.settings = {**amplified, **side.settings}
     return notes
+
+
+def _amplifiable(cls: Callable[..., Any]) -> dict[str, Any]:
+    """The hyper-parameters with an amplified value, where their default is of the same kind.
+
+    Not so Adafactor's `eps`, which is a pair.
+    """
+    return {
+        name: default
+        for name, default in hyperparameters(cls).items()
+        if name in _AMPLIFIED
+        and (
+            default is Parameter.empty
+            or isinstance(default, tuple | list) == isinstance(_AMPLIFIED[name], tuple)
+        )
+    }
 
 
 def _share_rate(sides: Sequence[_Side], problem: Problem) -> None:
@@ -500,17 +516,14 @@ def _same(a: Tensor | None, b: Tensor | None) -> bool:
 def _match_buffers(a: _Run, b: _Run) -> dict[str, str]:
     """B's name for each of A's buffers: the same one, or else that of the values most alike."""
     names_a, names_b = _buffer_names(a), _buffer_names(b)
-    pairs = [(name, name) for name in names_a if name in names_b and _comparable(a, b, name, name)]
+    matched = {name: name for name in names_a if name in names_b and _comparable(a, b, name, name)}
     alike = [
         (_agreement(a, b, name_a, name_b), name_a, name_b)
         for name_a, name_b in itertools.product(names_a, names_b)
-        if _comparable(a, b, name_a, name_b)
+        if not {name_a, name_b} & matched.keys() and _comparable(a, b, name_a, name_b)
     ]
-    ranked = sorted(alike, key=lambda row: -row[0])
-    pairs += [(name_a, name_b) for share, name_a, name_b in ranked if share >= _MATCH]
-    matched: dict[str, str] = {}
-    for name_a, name_b in pairs:
-        if name_a not in matched and name_b not in matched.values():
+    for share, name_a, name_b in sorted(alike, key=lambda row: -row[0]):
+        if share >= _MATCH and name_a not in matched and name_b not in matched.values():
             matched[name_a] = name_b
     return {name: matched[name] for name in names_a if name in matched}
 
