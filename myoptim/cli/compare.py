@@ -32,9 +32,10 @@ def compare(
     plot: common.Plot = None,
     as_json: common.Json = False,
 ) -> None:
-    """Find the first place where two optimizers differ: step, parameter, element, buffer.
+    """Find the first place where two optimizers differ.
 
-    Both are given the same prescribed gradients, with hyper-parameters at which every term of the
+    That is: the step, the parameter, the element, and the buffer or the parameter itself, with both
+    values and their distance, and how it grows. Both are given the same prescribed gradients, with hyper-parameters at which every term of the
     rule counts; with --problem each follows its own path. A distance of 1 ulp (unit in the last
     place) is that of two neighbouring numbers. Exits with 0 if they are equal, 1 if not.
 

@@ -37,9 +37,10 @@ def trace(
     plot: common.Plot = None,
     as_json: common.Json = False,
 ) -> None:
-    """Show what an optimizer does at every step: parameters, loss, gradients, state.
+    """Show what an optimizer does at every step.
 
-    Each row shows what stands before its update. Steps count from 1.
+    Each row shows parameters, loss, gradients and state as they stand before its update. Steps
+    count from 1.
 
     Example: myoptim trace SGD square --lr 0.1 --steps 30
     """
