@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from myoptim.course.exercise import Probe, Record, exercise, play
+from myoptim.course.exercise import Probe, Record, described, exercise, play
 from myoptim.course.mistakes import CATALOGUE, RULE, Form, Mistake, edited, load, source
 
 TOLERANCE = 1e-5
@@ -133,12 +133,6 @@ def _end(record: Record, run: Iterator[None], expected: Record, probe: Probe) ->
     numbers = [value for values in expected.steps[step] for value in values]
     arithmetic = record.error["type"] in ("ZeroDivisionError", "ValueError", "OverflowError")
     return None if arithmetic and not all(map(math.isfinite, numbers)) else raised
-
-
-def described(error: dict[str, Any]) -> str:
-    """An exception of a record, in words."""
-    where = f" (line {error['line']}, in {error['function']})" if error["line"] else ""
-    return f"{error['type']}: {error['message']}{where}"
 
 
 def _in_step(

@@ -32,6 +32,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 PAIR = ("beta1", "beta2")
 """What may stand for `betas`."""
 
+SUBMISSION = "<submission "
+"""How the file names of code from a submission begin."""
 MAX_BUFFERS = 64
 MAX_DEPTH = 5
 
@@ -79,6 +81,52 @@ class Record:
 
 class NotOffered(Exception):
     """The class lacks what the probe is about, which need not be a fault."""
+
+
+def encode(probe: Probe) -> dict[str, Any]:
+    """A probe as plain values, for `decode` in another process."""
+    schedule = probe.schedule
+    return {
+        "name": probe.name,
+        "kind": probe.kind,
+        "hyper": probe.hyper,
+        "needs": probe.needs,
+        "second": probe.second,
+        "starts": [p.tolist() for p in schedule.starts],
+        "gradients": [[g if g is None else g.tolist() for g in row] for row in schedule.gradients],
+        "lr_factors": schedule.lr_factors,
+        "reuse_gradients": schedule.reuse_gradients,
+        "dtype": str(schedule.starts[0].dtype).removeprefix("torch."),
+    }
+
+
+def decode(data: dict[str, Any]) -> Probe:
+    """The probe that was encoded."""
+    dtype = getattr(torch, data["dtype"])
+
+    def tensor(values: Any) -> Tensor | None:
+        return None if values is None else torch.tensor(values, dtype=dtype)
+
+    return Probe(
+        data["name"],
+        data["kind"],
+        _with_tuples(data["hyper"]),
+        Schedule(
+            starts=tuple(torch.tensor(values, dtype=dtype) for values in data["starts"]),
+            gradients=tuple(tuple(map(tensor, row)) for row in data["gradients"]),
+            lr_factors=tuple(data["lr_factors"]),
+            reuse_gradients=data["reuse_gradients"],
+        ),
+        tuple(data["needs"]),
+        _with_tuples(data["second"]),
+    )
+
+
+def _with_tuples(hyper: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples, and `betas` is one."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in hyper.items()
+    }
 
 
 def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
@@ -141,9 +189,9 @@ def exercise(cls: type, probe: Probe, names: dict[str, Any], *, watch: bool = Fa
     except NotOffered as reason:
         record.skipped = str(reason)
     except RecursionError as error:  # its traceback is long and says little
-        record.error = _described(error)
+        record.error = describe(error)
     except (Exception, SystemExit) as error:
-        record.error = _described(error)
+        record.error = describe(error)
         if "requires grad is being used in an in-place operation" in str(error):
             record.facts["recorded"] = True
     return record
@@ -156,18 +204,27 @@ def play(
     yield from KINDS[probe.kind](_Run(cls, probe, names, record, watch))
 
 
-def _described(error: BaseException) -> dict[str, Any]:
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as plain values: its type, message, and where in the submission it came up."""
+    # Not by traceback.extract_tb, which opens the files that it names.
     frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.startswith("<")
+        (number, frame.f_code)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(SUBMISSION)
     ]
+    line, code = frames[-1] if frames else (None, None)
     return {
         "type": type(error).__name__,
         "message": re.sub(r"\s+", " ", str(error))[:300],
-        "line": frames[-1].lineno if frames else None,
-        "function": frames[-1].name if frames else None,
+        "line": line,
+        "function": code.co_name if code else None,
     }
+
+
+def described(error: dict[str, Any]) -> str:
+    """An exception that `describe` wrote down, in words."""
+    where = f" (line {error['line']}, in {error['function']})" if error["line"] else ""
+    return f"{error['type']}: {error['message']}{where}"
 
 
 @dataclass
