@@ -34,10 +34,11 @@ def compare(
 ) -> None:
     """Find the first place where two optimizers differ.
 
-    That is: the step, the parameter, the element, and the buffer or the parameter itself, with both
-    values and their distance, and how it grows. Both are given the same prescribed gradients, with hyper-parameters at which every term of the
-    rule counts; with --problem each follows its own path. A distance of 1 ulp (unit in the last
-    place) is that of two neighbouring numbers. Exits with 0 if they are equal, 1 if not.
+    That is: the step, the parameter, the element, and the buffer or the parameter itself, with
+    both values and their distance, and how it grows. Both are given the same prescribed gradients,
+    with hyper-parameters at which every term of the rule counts; with --problem each follows its
+    own path. A distance of 1 ulp (unit in the last place) is that of two neighbouring numbers.
+    Exits with 0 if they are equal, 1 if not.
 
     Example: myoptim compare Adam torch.optim:Adam
 

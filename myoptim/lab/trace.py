@@ -84,12 +84,16 @@ class Trace:
         return np.stack([row.params[name] for row in self.rows])
 
     def grad(self, name: str) -> Array:
-        """A parameter's gradient at every step; NaN where it had none."""
-        return _stack([row.grads.get(name) for row in self.rows])
+        """A parameter's gradient at every step; NaN where it had none. KeyError: it never had."""
+        return _stack(name, [row.grads.get(name) for row in self.rows])
 
     def buffer(self, param: str, name: str) -> Array:
-        """A buffer of a parameter's state before every step; NaN where it was not there yet."""
-        return _stack([row.state[param].get(name) for row in self.rows])
+        """A buffer of a parameter's state before every step; NaN where it was not there yet.
+
+        Raises:
+            KeyError: it was not there at any step; `buffers` says which were.
+        """
+        return _stack(name, [row.state[param].get(name) for row in self.rows])
 
     def buffers(self, param: str) -> list[str]:
         """The names of the buffers that the parameter had at any step."""
@@ -284,8 +288,11 @@ def _array(tensor: Tensor) -> Array:
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
 
 
-def _stack(arrays: Sequence[Array | None]) -> Array:
-    missing = np.full_like(next(a for a in arrays if a is not None), np.nan, dtype=float)
+def _stack(name: str, arrays: Sequence[Array | None]) -> Array:
+    there = [array for array in arrays if array is not None]
+    if not there:
+        raise KeyError(name)
+    missing = np.full(there[0].shape, np.nan)
     return np.stack([missing if array is None else array for array in arrays])
 
 

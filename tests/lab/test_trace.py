@@ -73,6 +73,8 @@ def test_the_state_is_that_before_the_update():
     assert run.buffer("x", "exp_avg_sq")[1] == pytest.approx(0.25 * run.grad("x")[0] ** 2)
     assert np.isnan(run.buffer("x", "exp_avg")[0]).all()
     assert run.as_dict()["rows"][2]["state"]["x"]["step"] == [2.0]
+    with pytest.raises(KeyError, match="exp_av"):
+        run.buffer("x", "exp_av")
 
 
 def test_every_row_is_a_copy():
