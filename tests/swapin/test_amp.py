@@ -1,0 +1,91 @@
+"""Mixed precision: torch.amp.GradScaler and autocast."""
+
+import copy
+
+import pytest
+import torch
+from bits import assert_same_value
+from registry import Row, each_row
+from swapin.training import Pair, Run
+from torch.amp import GradScaler
+from torch.nn.utils import clip_grad_norm_
+
+OVERFLOW = (1, 4)  # the steps with an infinite gradient
+
+
+def scaler() -> GradScaler:
+    return GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
+
+
+def train_scaled(run: Run, scaler: GradScaler, numbers: range, clip: bool = False) -> list[float]:
+    """Train with a scaled loss; return the scales."""
+    scales = []
+    for number in numbers:
+        run.optimizer.zero_grad()
+        scaler.scale(run.loss(number)).backward()
+        if number in OVERFLOW:
+            next(run.model.parameters()).grad[0, 0] = float("inf")
+        if clip:
+            scaler.unscale_(run.optimizer)
+            clip_grad_norm_(run.model.parameters(), 0.1)
+        scaler.step(run.optimizer)
+        scaler.update()
+        scales.append(scaler.get_scale())
+    return scales
+
+
+@each_row
+@pytest.mark.parametrize("clip", [False, True], ids=["", "unscaled and clipped"])
+def test_overflow(row: Row, clip: bool) -> None:
+    """The step of an infinite gradient is left out, and the scale halved; both grow again."""
+    pair = Pair(row)
+    ours, torchs = [train_scaled(run, scaler(), range(8), clip) for run in pair]
+    assert ours == torchs
+    assert ours[1] == ours[0] / 2
+    assert max(ours[5:]) > ours[4]
+    pair.compare()
+    for state in pair.ours.optimizer.state.values():
+        assert state.get("step", 6) == 8 - len(OVERFLOW)
+
+
+@each_row
+def test_overflow_changes_nothing(row: Row) -> None:
+    pair = Pair(row)
+    pair.train(0)
+    before = copy.deepcopy((pair.ours.model.state_dict(), pair.ours.optimizer.state_dict()))
+    train_scaled(pair.ours, scaler(), range(OVERFLOW[0], OVERFLOW[0] + 1))
+    after = pair.ours.model.state_dict(), pair.ours.optimizer.state_dict()
+    assert_same_value(after, before, "model and optimizer")
+
+
+@each_row
+def test_scaled_equals_unscaled(row: Row) -> None:
+    """A scale that is a power of two cancels out exactly."""
+    pair = Pair(row)
+    train_scaled(pair.ours, GradScaler("cpu"), range(10, 16))
+    pair.torchs.train(*range(10, 16))
+    pair.compare()
+
+
+@each_row
+def test_autocast(row: Row) -> None:
+    pair = Pair(row)
+    for run in pair:
+        for number in range(6):
+            run.optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                assert run.model(torch.ones(1, 3)).dtype == torch.bfloat16
+                loss = run.loss(number)
+            loss.backward()
+            run.optimizer.step()
+    pair.compare()
+
+
+@each_row
+def test_closure_is_refused_as_by_torch(row: Row) -> None:
+    pair = Pair(row)
+    for run in pair:
+        scaling = scaler()
+        scaling.scale(run.loss(0)).backward()
+        with pytest.raises(RuntimeError, match="Closure use is not currently supported"):
+            scaling.step(run.optimizer, closure=lambda: None)
