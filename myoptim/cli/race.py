@@ -86,7 +86,7 @@ def race(
     racers = line_up(_names(optimizers), given, swept)
     out.mkdir(parents=True, exist_ok=True)
 
-    budgets = [steps or _budget(problem, full) for problem in chosen]
+    budgets = [_budget(problem, full) if steps is None else steps for problem in chosen]
     runs = len(racers) + sum(racer.twin() is not None for racer in racers)
     records: list[dict[str, Any]] = []
     equal = True

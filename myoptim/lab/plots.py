@@ -140,8 +140,8 @@ def _thinned(losses: Array, window: int) -> tuple[Array, Array]:
 
 def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
     finite = np.concatenate([losses[np.isfinite(losses)] for losses in curves])
-    first = np.nanmax([losses[0] for losses in curves])
-    if not len(finite) or not 0 < first < np.inf:
+    first = max((losses[0] for losses in curves if np.isfinite(losses[0])), default=0.0)
+    if first <= 0:
         return
     top = min(float(finite.max()), first * _HIGHEST)
     lowest = max(float(finite[finite > 0].min()), first * _DEEPEST)
@@ -287,6 +287,8 @@ def animate(
     (axes,) = figure.axes
     trajectories(axes, problem, paths, styled=styled, seed=seed)
     legend(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: every frame then takes half the time
     lines = {line.get_label(): line for line in axes.lines if line.get_label() in paths}
     longest = max(len(points) for points in paths.values())
     ends = np.unique(np.geomspace(1, longest, _FRAMES).astype(int))
