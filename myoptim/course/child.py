@@ -115,8 +115,8 @@ def settle(job: dict[str, Any]) -> None:
     spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     cpu = int(spent + job["cpu_seconds"]) + 1
     _limit(resource.RLIMIT_CPU, cpu, cpu + 1)
-    _limit(resource.RLIMIT_AS, job["memory_mb"] << 20)
-    _limit(resource.RLIMIT_FSIZE, job["file_kb"] << 10)
+    _limit(resource.RLIMIT_AS, int(job["memory_mb"] * 2**20))
+    _limit(resource.RLIMIT_FSIZE, int(job["file_kb"] * 2**10))
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_NPROC, 1)

@@ -105,7 +105,7 @@ def first_divergence(
     Python numbers 1/0 raises, in tensors it does not.
     """
     expected = Record()
-    run = play(candidate.cls, probe, names, expected)
+    run = play(candidate.cls, probe, names, expected, observe=False)
     for step, got in enumerate(record.steps):
         try:
             next(run)
@@ -213,12 +213,18 @@ class Examination:
 
 
 def diagnose(
-    examination: Examination, base: Candidate, probes: Sequence[Probe], others: Sequence[Probe]
+    examination: Examination,
+    base: Candidate,
+    probes: Sequence[Probe],
+    others: Sequence[Probe],
+    *,
+    pairs: bool = True,
 ) -> tuple[Diagnosis, Candidate | None]:
     """Find what explains a submission that differs from `base` on `probes`.
 
     Args:
         others: further probes, which tell apart mistakes that coincide on `probes`.
+        pairs: look for two mistakes together too, if no single one explains it.
 
     Returns:
         The diagnosis, and a candidate that does what the submission does, if there is one.
@@ -229,7 +235,7 @@ def diagnose(
     if found:
         hidden = _hidden(examination, base, found[0], probes) if len(found) == 1 else ()
         return Diagnosis(tuple(c.ids[-1] for c in found), hidden=hidden), found[0]
-    pair = _pair(examination, base, probes)
+    pair = _pair(examination, base, probes) if pairs else None
     if pair is not None:
         return Diagnosis(pair.ids[-2:], together=True), pair
     return Diagnosis(begins=_begins(examination, base, probes)), None

@@ -198,10 +198,20 @@ def exercise(cls: type, probe: Probe, names: dict[str, Any], *, watch: bool = Fa
 
 
 def play(
-    cls: type, probe: Probe, names: dict[str, Any], record: Record, *, watch: bool = False
+    cls: type,
+    probe: Probe,
+    names: dict[str, Any],
+    record: Record,
+    *,
+    watch: bool = False,
+    observe: bool = True,
 ) -> Iterator[None]:
-    """Like `exercise`, step by step, and what the class raises comes out."""
-    yield from KINDS[probe.kind](_Run(cls, probe, names, record, watch))
+    """Like `exercise`, step by step, and what the class raises comes out.
+
+    Args:
+        observe: write down the facts as well as the numbers, which takes longer.
+    """
+    yield from KINDS[probe.kind](_Run(cls, probe, names, record, watch, observe))
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -236,6 +246,7 @@ class _Run:
     names: dict[str, Any]
     record: Record
     watch: bool
+    observing: bool
     optimizer: Any = None
     parameters: list[Any] = field(default_factory=list[Any])
 
@@ -280,7 +291,8 @@ class _Run:
 
         for given, snapshot in zip(schedule.gradients, drive(make, schedule), strict=True):
             self.record.steps.append([p.reshape(-1).tolist() for p in snapshot.parameters])
-            self.observe(given, snapshot.gradients, storages)
+            if self.observing:
+                self.observe(given, snapshot.gradients, storages)
             yield snapshot
 
     def observe(

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from myoptim.course.solutions import adagrad, adam, frame, rmsprop, sgd
@@ -1224,5 +1224,14 @@ def forms(mistake: Mistake, optimizer: str) -> Iterator[str]:
 def load(text: str, optimizer: str) -> type[Any]:
     """The class that a source of this module defines. Runs it: not for students' code."""
     namespace: dict[str, Any] = {"__name__": "solution"}
-    exec(compile(text, f"<{optimizer}>", "exec"), namespace)
+    # Most edits leave the frame alone, which then need not be compiled anew. The rule begins with
+    # its module's docstring.
+    rule = text.index('\n"""') + 1
+    exec(_compiled(text[:rule]), namespace)
+    exec(_compiled(text[rule:]), namespace)
     return namespace[optimizer]
+
+
+@lru_cache(maxsize=64)
+def _compiled(text: str) -> CodeType:
+    return compile(text, "<solution>", "exec")

@@ -50,8 +50,8 @@ class Limits:
 
     cpu_seconds: float = 10.0
     wall_seconds: float = 20.0
-    memory_mb: int = 1536
-    file_kb: int = 1024
+    memory_mb: float = 1536
+    file_kb: float = 1024
 
 
 @dataclass

@@ -1,0 +1,441 @@
+"""Check one submission: criterion by criterion, with a diagnosis and a hint where it fails."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from myoptim.course import sandbox
+from myoptim.course.diagnosis import (
+    Candidate,
+    Diagnosis,
+    Divergence,
+    Examination,
+    diagnose,
+    with_mistake,
+)
+from myoptim.course.exercise import Probe, Record, accepted, described
+from myoptim.course.mistakes import CATALOGUE, CONTRACT, load, source
+from myoptim.course.probes import HYPER_PARAMETERS, Bank, bank
+from myoptim.course.sandbox import Outcome
+from myoptim.course.settings import CRITERIA, Settings
+
+FACTS: dict[str, dict[tuple[str, Any], str]] = {
+    "in_place": {("storage", "replaced"): "replaces-data"},
+    "no_grad": {("recorded", True): "no-no-grad"},
+    "gradients": {
+        ("gradients", "changed"): "mutates-grad",
+        ("gradients", "cleared"): "clears-grad",
+    },
+    "closure": {
+        ("closure calls", 0): "closure-ignored",
+        ("closure grad", False): "closure-no-grad",
+        ("closure loss", "nothing"): "closure-no-return",
+    },
+    "counter": {("counter", "stuck"): "step-dtype"},
+}
+"""What an observation means, by the criterion that it decides."""
+
+NUMERIC = ("lr", "groups", "missing", "gradients", "state")
+"""Criteria of the contract whose probes must follow the rule, number by number."""
+
+PASSED, FAILED, NOT_CHECKED, NOT_JUDGED = "passed", "failed", "not checked", "not judged"
+
+
+@dataclass
+class Result:
+    """How one criterion went.
+
+    Attributes:
+        criterion: its key in `CRITERIA`.
+        status: "passed"; "failed"; "not checked": the class does not offer what it is about; or
+            "not judged": what went wrong before makes it impossible.
+        message: why.
+        diagnosis: what explains a failure.
+        divergence: where the numbers first differ.
+    """
+
+    criterion: str
+    status: str = PASSED
+    message: str = ""
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    divergence: Divergence | None = None
+
+    @property
+    def hints(self) -> list[str]:
+        """The hints of the diagnosis, each once."""
+        return list(dict.fromkeys(CATALOGUE[name].hint for name in self.diagnosis.ids))
+
+
+@dataclass
+class Verdict:
+    """How a submission went.
+
+    Attributes:
+        file: the submission's file name.
+        optimizer: the optimizer that it was checked as, or None if it has no class of that kind.
+        results: one per criterion, in the order of `CRITERIA`.
+        notes: what was not probed, and what else a student should know.
+        settings: those it was checked with.
+        seed: of the prescribed gradients.
+    """
+
+    file: str
+    optimizer: str | None
+    results: list[Result]
+    notes: list[str]
+    settings: Settings
+    seed: int
+
+    def points(self, result: Result) -> float:
+        """What a result earns."""
+        earned = result.status == PASSED or (
+            result.status == NOT_CHECKED and not self.settings.strict
+        )
+        return self.settings.points[result.criterion] if earned else 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion that has points earns them."""
+        return self.score == self.max_score and not self.failures
+
+    @property
+    def failures(self) -> list[Result]:
+        """The failed criteria that have points."""
+        return [r for r in self.results if r.status == FAILED and self.settings.points[r.criterion]]
+
+    @property
+    def score(self) -> float:
+        """Points earned."""
+        return sum(map(self.points, self.results))
+
+    @property
+    def max_score(self) -> float:
+        """Points that could be earned."""
+        return sum(self.settings.points.values())
+
+    @property
+    def diagnosis(self) -> list[str]:
+        """Ids of the mistakes that explain the failures, each once."""
+        return list(dict.fromkeys(name for r in self.failures for name in r.diagnosis.ids))
+
+    @property
+    def reason(self) -> str:
+        """Why the first failed criterion failed, in one line."""
+        for result in self.failures:
+            return f"{CRITERIA[result.criterion]}: {result.message}"
+        return "" if self.passed else "a criterion is not offered, and the course is strict"
+
+    @property
+    def first_divergence(self) -> Divergence | None:
+        """Where the numbers first differ, in the first criterion where they do."""
+        return next((r.divergence for r in self.failures if r.divergence is not None), None)
+
+
+def check(path: Path, optimizer: str, settings: Settings) -> Verdict:
+    """Check the submission in a file as one of the course's optimizers. Never raises for its sake.
+
+    Args:
+        optimizer: the name of the class, a key of `mistakes.SOLUTIONS`.
+    """
+    seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
+    try:
+        text = sandbox.read_source(path)
+    except ValueError as error:
+        outcome = Outcome(refused=("load", str(error)))
+    else:
+        probes = bank(optimizer, seed)
+        outcome = sandbox.run(text, path.name, optimizer, probes.probes, settings.limits)
+    return judge(outcome, path.name, optimizer, settings, seed)
+
+
+def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed: int) -> Verdict:
+    """The verdict on what came back from a submission's process."""
+    results = {name: Result(name) for name in CRITERIA}
+    verdict = Verdict(file, optimizer, list(results.values()), [], settings, seed)
+    if outcome.attempts:
+        _refuse(results, "policy", f"the submission tried to {_listed(outcome.attempts)}")
+        if any(attempt.startswith("use ") for attempt in outcome.attempts):
+            results["policy"].diagnosis = Diagnosis(("delegates",))
+    elif outcome.refused is not None:
+        criterion, reason = outcome.refused
+        _refuse(results, criterion if criterion in results else "load", reason)
+        if criterion == "policy":
+            results["policy"].diagnosis = Diagnosis(("delegates",))
+    else:
+        verdict.notes = list(_notes(outcome, optimizer))
+        _Judgement(outcome, bank(optimizer, seed), settings, results).all()
+    return verdict
+
+
+def _refuse(results: dict[str, Result], criterion: str, reason: str) -> None:
+    """Fail one criterion; the ones after it cannot be judged."""
+    names = list(results)
+    for name in names[names.index(criterion) :]:
+        results[name].status = NOT_JUDGED
+    results[criterion].status = FAILED
+    results[criterion].message = reason
+    if criterion == "policy":
+        results["load"].status = PASSED
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _notes(outcome: Outcome, optimizer: str) -> Iterable[str]:
+    known = HYPER_PARAMETERS[optimizer]
+    missing = [name for name in known if name not in outcome.names]
+    if missing:
+        yield f"not probed, since the constructor does not take it: {', '.join(missing)}"
+    for name, argument in outcome.names.items():
+        if argument != name:
+            yield f"{argument if isinstance(argument, str) else ' and '.join(argument)} is {name}"
+    ours = accepted(load(source(optimizer), optimizer), known)["defaults"]
+    for name, value in outcome.defaults.items():
+        if name != "lr" and name in ours and value != ours[name]:
+            yield f"the default of {name} is {value:g}, torch's is {ours[name]:g}"
+
+
+class _Judgement:
+    """Fills the results of a submission that came through all probes."""
+
+    def __init__(
+        self, outcome: Outcome, probes: Bank, settings: Settings, results: dict[str, Result]
+    ) -> None:
+        self.outcome = outcome
+        self.bank = probes
+        self.settings = settings
+        self.results = results
+        self.examination = Examination(outcome.records, outcome.names)
+        self.reference = Candidate(probes.optimizer)
+        self.others = [probe for name in (*NUMERIC, "signature") for probe in self.probes(name)]
+
+    def probes(self, criterion: str) -> list[Probe]:
+        return self.examination.run(self.bank.by_criterion.get(criterion, ()))
+
+    def all(self) -> None:
+        """Judge every criterion."""
+        for criterion in FACTS:
+            self.by_facts(criterion)
+        self.movement()
+        baseline = self.rule()
+        self.signature(baseline)
+        for criterion in NUMERIC:
+            self.contract(criterion, baseline)
+        for criterion in ("closure", "counter"):
+            self.offered(criterion)
+
+    def fail(
+        self,
+        criterion: str,
+        message: str,
+        diagnosis: Diagnosis | None = None,
+        divergence: Divergence | str | None = None,
+    ) -> None:
+        """Fail a criterion, unless it failed before."""
+        result = self.results[criterion]
+        if result.status == FAILED:
+            return
+        result.status = FAILED
+        result.message = message
+        result.diagnosis = diagnosis or Diagnosis()
+        result.divergence = divergence if isinstance(divergence, Divergence) else None
+
+    def by_facts(self, criterion: str) -> None:
+        """Fail a criterion on what was observed besides the numbers."""
+        for record in self.outcome.records.values():
+            for (fact, value), name in FACTS[criterion].items():
+                if self.observed(record) and record.facts.get(fact) == value:
+                    self.fail(criterion, CATALOGUE[name].what, Diagnosis((name,)))
+
+    @staticmethod
+    def observed(record: Record) -> bool:
+        """Whether a record's facts count: a closure that never came up is no observation."""
+        return record.skipped is None and (record.error is None or bool(record.steps))
+
+    def movement(self) -> None:
+        """Fail where the parameters given to the constructor never move."""
+        moved = still = False
+        for probe in self.probes("rule"):
+            starts = [p.reshape(-1).tolist() for p in probe.schedule.starts]
+            record = self.outcome.records[probe.name]
+            moved = moved or any(step != starts for step in record.steps)
+            still = still or bool(record.steps)
+        if still and not moved:
+            name = "rebinds-param"
+            self.fail("in_place", CATALOGUE[name].what, Diagnosis((name,)))
+
+    def rule(self) -> Candidate | None:
+        """Judge the rule; returns what the submission does, as far as it is known."""
+        probes = self.probes("rule")
+        unseen = [name for name in ("in_place", "no_grad") if self.results[name].status == FAILED]
+        if unseen and not self.moves(probes):
+            self.results["rule"].status = NOT_JUDGED
+            self.results["rule"].message = f"see: {CRITERIA[unseen[0]]}"
+            return None
+        bases = [c for c in self.accepted() if self.examination.explains(c, probes)]
+        if bases:
+            return max(bases, key=self.agreement)
+        divergence = self.examination.divergence(self.reference, probes)
+        diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
+        error = next((r.error for r in self.records(probes) if r.error is not None), None)
+        message = f"{diagnosis}" if diagnosis.ids or error is None else described(error)
+        self.fail("rule", message, diagnosis, divergence)
+        contract = {mistake.id for mistake in CONTRACT}
+        return self.reference if found and contract & set(found.ids) else found
+
+    def records(self, probes: Iterable[Probe]) -> list[Record]:
+        return [self.outcome.records[probe.name] for probe in probes]
+
+    def moves(self, probes: Iterable[Probe]) -> bool:
+        """Whether there are steps to judge."""
+        return self.results["in_place"].diagnosis.ids != ("rebinds-param",) and any(
+            record.steps for record in self.records(probes)
+        )
+
+    def accepted(self) -> list[Candidate]:
+        """The reference, alone and with every choice of the accepted dialects."""
+        candidates = [self.reference]
+        for name in self.settings.accept:
+            candidates += [
+                other for one in candidates for other in with_mistake(one, (CATALOGUE[name],))
+            ]
+        return candidates
+
+    def agreement(self, candidate: Candidate) -> int:
+        """How many of the other probes a candidate explains."""
+        return sum(self.examination.explains(candidate, (probe,)) for probe in self.others)
+
+    def signature(self, baseline: Candidate | None) -> None:
+        """The constructor takes a learning rate, and its defaults are nobody else's."""
+        if "lr" not in self.outcome.names:
+            self.fail("signature", "the constructor takes no lr")
+        probes = self.probes("signature")
+        if baseline is not None and not self.examination.explains(baseline, probes):
+            other = self.named(baseline, probes)
+            if other.ids:
+                self.fail("signature", CATALOGUE[other.ids[0]].what, other)
+
+    def named(self, baseline: Candidate, probes: list[Probe]) -> Diagnosis:
+        """A single mistake that explains these probes and the rule's."""
+        both = [*self.probes("rule"), *probes]
+        found, _ = diagnose(self.examination, baseline, both, self.others, pairs=False)
+        return found
+
+    def contract(self, criterion: str, baseline: Candidate | None) -> None:
+        """Judge probes that must follow the same rule as the rule's probes do."""
+        result = self.results[criterion]
+        probes = self.offered(criterion)
+        if result.status != PASSED or not probes:
+            return
+        if baseline is None:
+            result.status = NOT_JUDGED
+            result.message = "the rule is not known"
+            return
+        divergence = self.examination.divergence(baseline, probes)
+        if divergence is None:
+            return
+        ids = self.named(baseline, probes).ids or self.suspects(baseline, probes)
+        by_id = any(record.facts.get("keyed by id") for record in self.records(probes))
+        if {"state-by-id", "state-attribute"} <= set(ids):
+            wrong = "state-attribute" if by_id else "state-by-id"
+            ids = tuple(name for name in ids if name != wrong)
+        error = next((r.error for r in self.records(probes) if r.error is not None), None)
+        otherwise = described(error) if error is not None else f"differs at {divergence}"
+        message = " Or: ".join(CATALOGUE[name].what for name in ids) or otherwise
+        self.fail(criterion, message, Diagnosis(ids), divergence)
+
+    def suspects(self, baseline: Candidate, probes: list[Probe]) -> tuple[str, ...]:
+        """What the first probe that differs is there to show."""
+        for probe in probes:
+            record = self.outcome.records[probe.name]
+            if not self.examination.explains(baseline, (probe,)):
+                if probe.kind == "added group":
+                    return ("eager-state",) if record.error is not None else ()
+                if probe.kind == "reload" and record.facts.get("keyed by id"):
+                    return ("state-by-id",)
+                return {
+                    "generator": ("params-generator-kept",),
+                    "reload": ("state-attribute",),
+                }.get(probe.kind, ())
+        return ()
+
+    def offered(self, criterion: str) -> list[Probe]:
+        """The probes of a criterion that were run; says so where none could be."""
+        probes = self.bank.by_criterion[criterion]
+        reasons = [
+            self.outcome.records[probe.name].skipped
+            for probe in probes
+            if probe.name in self.outcome.records
+        ]
+        result = self.results[criterion]
+        if any(reasons):
+            result.message = _listed(reason for reason in reasons if reason)
+        run = self.probes(criterion)
+        if criterion == "counter" and any(record.error for record in self.records(run)):
+            result.message, run = "it does not run in bfloat16", []
+        if result.status == PASSED and (not run or (any(reasons) and self.settings.strict)):
+            result.status = NOT_CHECKED
+        return run
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain values."""
+    divergence = verdict.first_divergence
+    return {
+        "file": verdict.file,
+        "optimizer": verdict.optimizer,
+        "passed": verdict.passed,
+        "score": verdict.score,
+        "max_score": verdict.max_score,
+        "diagnosis": verdict.diagnosis,
+        "reason": verdict.reason,
+        "first_divergence": None if divergence is None else vars(divergence),
+        "seed": verdict.seed,
+        "notes": verdict.notes,
+        "criteria": [
+            {
+                "criterion": result.criterion,
+                "status": result.status,
+                "points": verdict.points(result),
+                "max_points": verdict.settings.points[result.criterion],
+                "message": result.message,
+                "diagnosis": list(result.diagnosis.ids),
+                "at_least": bool(result.diagnosis.hidden),
+                "together": result.diagnosis.together,
+                "hints": result.hints,
+            }
+            for result in verdict.results
+        ],
+    }
+
+
+def as_text(verdict: Verdict) -> str:
+    """A verdict for people, with as many hints as the settings allow."""
+    lines = [
+        f"{verdict.file}: {verdict.optimizer or 'no optimizer'}: "
+        f"{'passed' if verdict.passed else 'failed'}, {verdict.score:g} of {verdict.max_score:g}"
+    ]
+    for result in verdict.results:
+        points = f"{verdict.points(result):g}/{verdict.settings.points[result.criterion]:g}"
+        lines.append(f"  {result.status:12}{points:>7}  {CRITERIA[result.criterion]}")
+        lines += [f"{'':23}{text}" for text in explanation(result, verdict.settings.hints)]
+    lines += [f"  note: {note}" for note in verdict.notes]
+    return "\n".join(lines)
+
+
+def explanation(result: Result, hints: str) -> list[str]:
+    """What a student is told about a criterion that is not simply passed."""
+    if result.status != FAILED:
+        return [result.message] if result.message else []
+    named = bool(result.diagnosis.ids)
+    lines = [] if named and hints != "name" else [result.message]
+    if result.divergence is not None:
+        lines.append(f"first difference: {result.divergence}")
+    if named and hints == "name":
+        lines.append(f"diagnosis: {result.diagnosis}")
+    if hints != "none":
+        lines += [f"hint: {hint}" for hint in result.hints]
+    return lines or ["this is not as it should be"]
