@@ -218,6 +218,18 @@ ROWS = [
 ]
 
 
+# Hyper-parameters that need every optional buffer of an optimizer.
+FULL: dict[str, Options] = {
+    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
+    "Momentum": {"weight_decay": 0.1},
+    "Nesterov": {"weight_decay": 0.1, "maximize": True},
+    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
+    "RMSprop": {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
+    "Adam": {"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
+    "AdamW": {"amsgrad": True, "maximize": True},
+}
+
+
 def each_row(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test once for every optimizer."""
     return pytest.mark.parametrize("row", ROWS, ids=str)(test)

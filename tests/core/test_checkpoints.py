@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value, bits
-from registry import ROWS, Options, Row, each_row
+from registry import FULL, ROWS, Options, Row, each_row
 from tensors import DTYPES, Spec, channels_last, contiguous, strided, transposed
 from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import optim_db
@@ -15,17 +15,6 @@ from twins import Twins, attempt, save_and_load
 
 SPECS = [((), contiguous), ((0,), contiguous), ((4, 3), transposed), ((5,), strided)]
 SPECS += [((2, 3, 4, 5), channels_last)]
-
-# Every optional buffer of every optimizer.
-FULL: dict[str, Options] = {
-    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
-    "Momentum": {"weight_decay": 0.1},
-    "Nesterov": {"weight_decay": 0.1, "maximize": True},
-    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
-    "RMSprop": {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
-    "Adam": {"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
-    "AdamW": {"amsgrad": True, "maximize": True},
-}
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 each_choice = pytest.mark.parametrize("choice", ["default", "full"])
@@ -37,10 +26,6 @@ def options_of(row: Row, choice: str) -> Options:
 
 def specs_of(dtype: torch.dtype) -> list[Spec]:
     return [Spec(shape, dtype, layout) for shape, layout in SPECS]
-
-
-def test_every_row_has_its_full_options() -> None:
-    assert set(FULL) == set(map(str, ROWS))
 
 
 @each_row

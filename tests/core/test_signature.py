@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 from bits import assert_same_value
-from registry import ROWS, Row, each_row
+from registry import FULL, ROWS, Row, each_row
 from torch import Tensor
 
 import myoptim
@@ -23,7 +23,11 @@ def two_groups() -> list[dict[str, object]]:
 
 def test_every_optimizer_has_its_row() -> None:
     assert [row.ours for row in ROWS] == list(myoptim.OPTIMIZERS.values())
-    assert list(myoptim.OPTIMIZERS) == [cls.__name__ for cls in myoptim.OPTIMIZERS.values()]
+    assert (
+        list(FULL)
+        == list(myoptim.OPTIMIZERS)
+        == [cls.__name__ for cls in myoptim.OPTIMIZERS.values()]
+    )
 
 
 def test_public_names() -> None:

@@ -1,0 +1,218 @@
+"""However a rule is run, over whatever tensors: the loop's bits, and little extra memory."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from bits import assert_same_optimizers, assert_same_tensor, bits
+from registry import EXECUTORS, FULL, Row, each_row
+from tensors import LAYOUTS, Spec, contiguous, expanded, strided
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from twins import Twins
+
+from myoptim import executors
+
+MB = 1e6
+
+# On either side of where a tensor may be cut, or a list be full.
+SIZES = [0, 1, 2, 7, 8, 9, 100, 1_000, 131_071, 131_072, 131_073, 300_000]
+
+# The loop is compared with torch's in all other tests; here, what is not the loop.
+each_executor = pytest.mark.parametrize("executor", ["default", "foreach"])
+each_exact_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+def run_in_lockstep(
+    row: Row, specs: list[Spec], executor: str, steps: int = 3, missing: float = 0.0
+) -> None:
+    for options in ({}, FULL[str(row)]):
+        twins = Twins(row, specs, options, EXECUTORS[executor])
+        for _ in range(steps):
+            twins.step(twins.random_gradients(missing=missing))
+        assert not twins.failed
+
+
+@each_row
+@each_executor
+@each_exact_dtype
+def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
+    run_in_lockstep(row, [Spec((size,), dtype) for size in SIZES], executor)
+
+
+@each_row
+@each_executor
+def test_many_small_tensors(row: Row, executor: str) -> None:
+    """More than one list can hold, of several dtypes, some without a gradient now and then."""
+    dtypes = itertools.cycle([torch.float32, torch.float32, torch.float64, torch.bfloat16])
+    sizes = itertools.cycle([(100,), (7, 30), (), (0,), (3_000,), (64, 10)])
+    specs = [Spec(next(sizes), next(dtypes)) for _ in range(300)]
+    run_in_lockstep(row, specs, executor, missing=0.1)
+
+
+@each_row
+@each_executor
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_large_tensors_of_every_layout(row: Row, executor: str, layout: Any) -> None:
+    """Gradients lie as the parameter does, and then in other ways."""
+    shapes = [(131_073,), (370, 360), (2, 3, 150, 150)]
+    specs = [Spec(shape, torch.float32, layout) for shape in shapes]
+    twins = Twins(row, specs, FULL[str(row)], EXECUTORS[executor])
+    for gradient_layout in (None, contiguous, strided, expanded):
+        gradients = twins.random_gradients()
+        if gradient_layout is not None:
+            gradients = [gradient_layout(g) for g in gradients if g is not None]
+        twins.step(gradients)
+    assert not twins.failed
+
+
+@each_row
+@each_executor
+def test_steps_of_different_age(row: Row, executor: str) -> None:
+    """Parameter k joins at step k: every count of steps is another bias correction."""
+    specs = [Spec((50,), torch.float32)] * 12
+    twins = Twins(row, specs, FULL[str(row)], EXECUTORS[executor])
+    for step in range(12):
+        gradients = twins.random_gradients()
+        twins.step([g if i <= step else None for i, g in enumerate(gradients)])
+
+
+# Tensors of a special kind ------------------------------------------------------------------------
+
+
+def both(row: Row, executor: str, params: Callable[[], list[Tensor]]) -> list[tuple[Any, Any]]:
+    """Ours and torch's, each on parameters of its own."""
+    ours, theirs = params(), params()
+    optimizers = (
+        row.make_ours(ours, {**FULL[str(row)], **EXECUTORS[executor]}),
+        row.make_twin(theirs, FULL[str(row)]),
+    )
+    return list(zip(optimizers, (ours, theirs), strict=True))
+
+
+@each_row
+@each_executor
+def test_one_gradient_for_all(row: Row, executor: str) -> None:
+    (ours, p), (theirs, q) = both(row, executor, lambda: [torch.ones(30) for _ in range(20)])
+    gradient = torch.linspace(-1, 1, 30)
+    for _ in range(4):
+        for optimizer, tensors in ((ours, p), (theirs, q)):
+            for tensor in tensors:
+                tensor.grad = gradient
+            optimizer.step()
+    assert torch.equal(bits(gradient), bits(torch.linspace(-1, 1, 30)))
+    assert_same_optimizers(ours, theirs, row.extra)
+
+
+class Subclass(torch.Tensor):
+    """A tensor subclass that changes nothing, as many libraries have them."""
+
+
+@each_row
+@each_executor
+def test_tensor_subclass(row: Row, executor: str) -> None:
+    def params() -> list[Tensor]:
+        values = [torch.linspace(-1, 1, n) for n in (5, 5, 140_000)]
+        return [torch.nn.Parameter(v.as_subclass(Subclass)) for v in values]
+
+    (ours, p), (theirs, q) = both(row, executor, params)
+    for k in range(3):
+        for optimizer, tensors in ((ours, p), (theirs, q)):
+            for tensor in tensors:
+                tensor.grad = torch.full_like(tensor, 0.1 * (k + 1))
+            optimizer.step()
+    for a, b in zip(p, q, strict=True):
+        assert type(a) is type(b)
+        assert_same_tensor(a.as_subclass(torch.Tensor), b.as_subclass(torch.Tensor), "parameter")
+
+
+@each_row
+@each_executor
+def test_a_graph_that_needs_the_old_value_notices_the_step(row: Row, executor: str) -> None:
+    for size in (3, 200_000):
+        param = torch.ones(size, requires_grad=True)
+        optimizer = row.make_ours([param], EXECUTORS[executor])
+        loss = (param * param).sum()
+        loss.backward(retain_graph=True)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+# Cost ---------------------------------------------------------------------------------------------
+
+
+def peak_of(step: Callable[[], Any]) -> int:
+    """The most bytes that a step held beyond what it began with, from the allocator's own log."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        step()
+    events = recorded.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return max(itertools.accumulate((nbytes for _, nbytes in changes), initial=0))
+
+
+def with_gradients(sizes: list[int]) -> list[Tensor]:
+    params = [torch.ones(size, requires_grad=True) for size in sizes]
+    for param in params:
+        param.grad = torch.full_like(param, 0.5)
+    return params
+
+
+def test_peak_is_measured() -> None:
+    """The measure sees what torch's loop takes: a temporary as large as the parameter."""
+    optimizer = torch.optim.Adam(with_gradients([5_000_000]), foreach=False)
+    optimizer.step()
+    assert peak_of(optimizer.step) >= 20 * MB
+
+
+@each_row
+@pytest.mark.parametrize("sizes", [[10_000_000], [25_000] * 400], ids=["one tensor", "many"])
+def test_extra_memory_does_not_grow_with_the_model(row: Row, sizes: list[int]) -> None:
+    """Of a model of 40 MB, a step holds no copy."""
+    optimizer = row.ours(with_gradients(sizes), **FULL[str(row)])
+    optimizer.step()  # the first one allocates the state
+    assert peak_of(optimizer.step) <= 4 * MB
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that Python asks for, but for the reading of counters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is not torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@each_row
+def test_small_tensors_are_updated_together(row: Row) -> None:
+    optimizer = row.ours(with_gradients([100] * 500))
+    optimizer.step()
+    with Calls() as together:
+        optimizer.step()
+    assert together.count < 50
+
+
+# What excludes what -------------------------------------------------------------------------------
+
+
+@each_row
+def test_capturable_is_refused_on_a_cpu(row: Row) -> None:
+    """As torch refuses it: at the step."""
+    if "capturable" not in row.ours([torch.zeros(1)]).defaults:
+        pytest.skip("not an option of this optimizer")
+    for make in (row.make_ours, row.make_twin):
+        optimizer = make(with_gradients([2]), {"capturable": True})
+        with pytest.raises(AssertionError, match="If capturable=True, params and state_steps must"):
+            optimizer.step()
+
+
+def test_specs_cover_both_sides_of_a_cut() -> None:
+    """The sizes above mean something only while they straddle the executors' own limit."""
+    assert min(SIZES) < executors.SLICE - 1 < executors.SLICE + 1 <= max(SIZES)
+    assert {executors.SLICE - 1, executors.SLICE, executors.SLICE + 1} <= set(SIZES)
