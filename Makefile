@@ -3,7 +3,6 @@
 
 PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := .venv/bin
-OUT ?= race
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -23,7 +22,7 @@ help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
 
 demo: .venv/installed-lab ## race every optimizer beside its torch twin; pictures in race/
-	$(BIN)/python -m myoptim race --out $(OUT)
+	$(BIN)/python -m myoptim race
 
 # One thread per worker: two workers with two threads each would fight over two cores.
 test: .venv/installed-dev ## run the tests and the doctests
@@ -53,5 +52,5 @@ bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv docs/_build $(OUT) .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv docs/_build race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -83,24 +83,24 @@ def race(
     given = common.parse_settings(settings) | ({} if lr is None else {"lr": lr})
     swept = _parse_sweep(sweep, given) if sweep else None
     chosen = [load_problem(name) for name in _names(problems) or PROBLEMS]
+    _need_different_names(chosen)
     racers = line_up(_names(optimizers), given, swept)
     out.mkdir(parents=True, exist_ok=True)
 
     budgets = [_budget(problem, full) if steps is None else steps for problem in chosen]
     runs = len(racers) + sum(racer.twin() is not None for racer in racers)
-    records: list[dict[str, Any]] = []
+    kept: dict[str, Any] = {"versions": versions(), "races": []}
     equal = True
-    with _progress(runs * sum(budgets)) as progress:
-        for problem, budget in zip(chosen, budgets, strict=True):
+    for problem, budget in zip(chosen, budgets, strict=True):
+        with _progress(problem.name, runs * budget) as progress:
             results = run_race(problem, racers, steps=budget, seed=seed, progress=progress)
             drawn = _draw(problem, results, seed, out, gif, bool(swept)) if pictures else []
-            records.append(record(problem, results, seed, drawn))
-            equal &= not any(result.difference for result in results)
-            if not as_json:
-                _print_results(problem, results)
+        kept["races"].append(record(problem, results, seed, drawn))
+        (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        equal &= not any(result.difference for result in results)
+        if not as_json:
+            _print_results(problem, results)
 
-    kept = {"versions": versions(), "races": records}
-    (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     if as_json:
         common.print_json(kept)
     else:
@@ -111,6 +111,16 @@ def race(
 
 def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
+
+
+def _need_different_names(problems: list[Problem]) -> None:
+    names = [problem.name for problem in problems]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(
+            f"two problems are called {' and '.join(sorted(twice))}: the picture of one would "
+            "replace that of the other"
+        )
 
 
 def _budget(problem: Problem, full: bool) -> int:
@@ -140,14 +150,15 @@ def _spaced(text: str) -> list[float]:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Generator[Callable[[range], Iterable[int]]]:
-    """One bar for the steps of all runs, on standard error."""
+def _progress(name: str, total: int) -> Generator[Callable[[range], Iterable[int]]]:
+    """One bar for the steps of all runs on a problem, on standard error."""
     from rich.console import Console
     from rich.progress import Progress
 
     quiet = not sys.stderr.isatty()
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task("race", total=total)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=quiet, redirect_stdout=False) as bar:
+        task = bar.add_task(name, total=total)
 
         def counted(steps: range) -> Iterator[int]:
             left = len(steps)

@@ -300,6 +300,7 @@ def test_full_takes_the_documented_steps(run, monkeypatch):
         (["--sweep", "lr=0.1,1", "--lr", "1"], "lr is given twice"),
         (["--gif", "--no-pictures"], "--gif"),
         (["--out", "OWN"], "is a file"),
+        (["--problems", "square,ravine,square"], "two problems are called square"),
     ],
 )
 def test_wrong_use(run, own, arguments, message):
