@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from myoptim.course.exercise import Probe, Record, described, exercise, play
@@ -237,20 +238,37 @@ def diagnose(
         return Diagnosis(tuple(c.ids[-1] for c in found), hidden=hidden), found[0]
     pair = _pair(examination, base, probes) if pairs else None
     if pair is not None:
-        return Diagnosis(pair.ids[-2:], together=True), pair
+        return Diagnosis(tuple(dict.fromkeys(pair.ids[len(base.ids) :])), together=True), pair
     return Diagnosis(begins=_begins(examination, base, probes)), None
 
 
 def _pair(examination: Examination, base: Candidate, probes: Sequence[Probe]) -> Candidate | None:
-    """Two mistakes of the rule that explain the submission together."""
+    """Two mistakes of the rule that explain the submission together, the commonest forms first."""
     deadline = time.monotonic() + SECONDS_FOR_PAIRS
-    for index, first in enumerate(RULE):
-        for one in with_mistake(base, (first,)):
-            for both in with_mistake(one, RULE[index + 1 :]):
-                if examination.explains(both, probes):
-                    return both
-                if time.monotonic() > deadline:
-                    return None
+    singles = [
+        (rank, candidate)
+        for mistake in RULE
+        for rank, candidate in enumerate(with_mistake(base, (mistake,)))
+    ]
+    pairs = [(a + b, one, two) for (a, one), (b, two) in combinations(singles, 2)]
+    first = examination.run(probes)[:1]
+    alone = {one.edits for _, one in singles if examination.explains(one, first)}
+    silent = {one.edits for _, one in singles if _same(base, one, first, examination)}
+    for _, one, two in sorted(pairs, key=lambda pair: pair[0]):
+        both = Candidate(
+            base.optimizer,
+            one.edits + two.edits[len(base.edits) :],
+            one.ids + two.ids[len(base.ids) :],
+        )
+        # Where one of them does nothing on the first probe, the other must explain it alone.
+        if (one.edits in silent and two.edits not in alone) or (
+            two.edits in silent and one.edits not in alone
+        ):
+            continue
+        if one.ids != two.ids and both.text is not None and examination.explains(both, probes):
+            return both
+        if time.monotonic() > deadline:
+            break
     return None
 
 

@@ -13,6 +13,7 @@ convention, which a teacher may accept; some are both, by optimizer. Sources: co
 issue threads, and the frameworks named under `whose`.
 """
 
+import difflib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -1192,15 +1193,17 @@ def find(name: str) -> Mistake:
 
 @cache
 def source(optimizer: str) -> str:
-    """The text of an optimizer's solution, whole: frame and rule in one file."""
-    return _without_own_imports(inspect.getsource(frame)) + _without_own_imports(
-        inspect.getsource(SOLUTIONS[optimizer])
+    """The text of an optimizer's solution, whole in one file: the frame, its class, its bases."""
+    module = SOLUTIONS[optimizer]
+    text = inspect.getsource(module)
+    header = "".join(
+        line
+        for line in text[: text.index("\n\n\nclass ")].splitlines(keepends=True)
+        if not line.startswith("from myoptim")
     )
-
-
-def _without_own_imports(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("from myoptim"))
+    classes = [cls for cls in vars(module)[optimizer].__mro__ if cls.__module__ == module.__name__]
+    bodies = [inspect.getsource(cls).rstrip() for cls in reversed(classes)]
+    return "\n\n\n".join([inspect.getsource(frame).rstrip(), header.rstrip(), *bodies]) + "\n"
 
 
 def edited(text: str, edits: Form) -> str | None:
@@ -1218,6 +1221,14 @@ def forms(mistake: Mistake, optimizer: str) -> Iterator[str]:
         text = edited(source(optimizer), edits)
         if text is not None:
             yield text
+
+
+def as_diff(mistake: Mistake, optimizer: str) -> str:
+    """What the mistake changes in an optimizer's solution, as a unified diff of its first form."""
+    right = source(optimizer).splitlines()
+    wrong = next(forms(mistake, optimizer)).splitlines()
+    lines = list(difflib.unified_diff(right, wrong, lineterm="", n=0))[2:]
+    return "\n".join(line for line in lines if not line.startswith("@@"))
 
 
 @lru_cache(maxsize=512)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,16 @@ def read_settings(path: Path) -> Settings:
         seed=seed,
         strict=strict,
         limits=Limits(**limits),
+    )
+
+
+def chosen(config: Path | None, accept: Iterable[str] | None, seed: int | None) -> Settings:
+    """The settings of a course.toml, or the default ones, with what was given besides."""
+    settings = Settings() if config is None else read_settings(config)
+    return replace(
+        settings,
+        accept=(*settings.accept, *check_accepted(accept or ())),
+        seed=settings.seed if seed is None else seed,
     )
 
 
