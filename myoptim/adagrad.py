@@ -103,7 +103,7 @@ class Adagrad(Optimizer):
         super().__init__(params, defaults)
         for group in self.param_groups:
             for param in group["params"]:
-                self.init_state(param, param, group, ("step", "sum"))
+                self.init_state(param, param, group)
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         return ("sum",)

@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.optim.optimizer import (
     ParamsT,
     _get_scalar_dtype,  # pyright: ignore[reportPrivateUsage]
-    _use_grad_for_differentiable,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
 )
 
 from myoptim import executors
@@ -77,15 +76,6 @@ def _check(name: str, value: Any, allowed: Range) -> None:
         raise ValueError(f"{wording}: {value} ({allowed.describe(name)})")
 
 
-def _as_scalar(value: Any) -> Any:
-    """A tensor of one element as a 0-dim tensor, so that it does not broadcast; else the value."""
-    if isinstance(value, Tensor):
-        return value.squeeze()
-    if isinstance(value, tuple):
-        return tuple(map(_as_scalar, value))
-    return value
-
-
 class Optimizer(torch.optim.Optimizer):
     """Base class of all optimizers here; a `torch.optim.Optimizer` in every respect.
 
@@ -121,7 +111,9 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.validate(defaults)
         if "betas" in defaults:
-            defaults["betas"] = _as_scalar(tuple(defaults["betas"]))
+            defaults["betas"] = tuple(
+                beta.squeeze() if isinstance(beta, Tensor) else beta for beta in defaults["betas"]
+            )
         super().__init__(params, defaults)
 
     # ------------------------------------------------------------------ groups
@@ -172,18 +164,14 @@ class Optimizer(torch.optim.Optimizer):
         """The start value of a buffer: zeros, shaped and laid out like the parameter."""
         return torch.zeros_like(param, memory_format=torch.preserve_format)
 
-    def init_state(
-        self, param: Tensor, grad: Tensor, group: Group, keys: tuple[str, ...]
-    ) -> bool:
-        """Make what the parameter's state lacks of `keys`. Returns whether anything was lacking."""
+    def init_state(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        """Make what the parameter's state lacks under this group's settings."""
         state = self.state[param]
-        missing = [key for key in keys if key not in state]
-        for key in missing:
-            if key == "step":
-                state[key] = self._step_counter(0.0, param, group)
-            else:
-                state[key] = self.new_buffer(key, param, grad, group)
-        return bool(missing)
+        if self.counts_steps and "step" not in state:
+            state["step"] = self._step_counter(0.0, param, group)
+        for name in self.buffer_names(group):
+            if name not in state:
+                state[name] = self.new_buffer(name, param, grad, group)
 
     @staticmethod
     def _step_counter(value: float, param: Tensor, group: Group) -> Tensor:
@@ -237,7 +225,7 @@ class Optimizer(torch.optim.Optimizer):
         weight_decay = group["weight_decay"]
         if group["maximize"]:
             grad = grad.neg()  #                                        g ← −g
-        if executors.is_not_zero(weight_decay):
+        if isinstance(weight_decay, Tensor) or weight_decay != 0:
             if group.get("decoupled_weight_decay"):
                 param.mul_(1 - scalars["lr"] * weight_decay)  #         θ ← θ − η λ θ
             else:
@@ -248,7 +236,6 @@ class Optimizer(torch.optim.Optimizer):
             param, grad, *buffers = executors.view_elements(param, grad, *buffers)
         self.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
 
-    @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
@@ -266,71 +253,74 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._step_group(group)
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            for group in self.param_groups:
+                self._step_group(group)
         return loss
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
-        first: list[Tensor] = []
-        later: list[Tensor] = []
-        self._init_group(group, first, later)
         names = self.buffer_names(group)
-        width = 2 + self.counts_steps + len(names)
+        first, later, counters = self._collect(group, names)
         update = functools.partial(self.update, group, names)
-        scalars = {name: _as_scalar(group[name]) for name in self._group_scalars}
+        scalars = {
+            name: value.squeeze() if isinstance(value := group[name], Tensor) else value
+            for name in self._group_scalars
+        }
+        execute = executors.choose(group, scalars)
         if not self.counts_steps:
-            executors.run(update, _rows(first, width), {**scalars, "first": True}, group)
-            executors.run(update, _rows(later, width), {**scalars, "first": False}, group)
+            if first:
+                execute(update, first, {**scalars, "first": True})
+            if later:
+                execute(update, later, {**scalars, "first": False})
             return
-        rows = _rows(first + later, width)
-        counters = [row.pop(2) for row in rows]
-        executors.count_up(counters)
-        if group.get("capturable") and not torch.compiler.is_compiling():
-            executors.check_capturable(rows, counters)
+        rows = first + later
+        executors.count_up(rows, counters, group)
         if not self._rule_takes_step:
-            executors.run(update, rows, scalars, group)
+            execute(update, rows, scalars)
             return
         for step, rows_of_step in executors.by_count(rows, counters, group):
-            executors.run(update, rows_of_step, {**scalars, "step": step}, group)
+            execute(update, rows_of_step, {**scalars, "step": step})
 
-    def _init_group(self, group: Group, first: list[Tensor], later: list[Tensor]) -> None:
-        """Collect the tensors of every parameter that has a gradient, making its state if need be.
+    def _collect(
+        self, group: Group, names: tuple[str, ...]
+    ) -> tuple[list[executors.Row], list[executors.Row], list[Tensor]]:
+        """The tensors of every parameter that has a gradient, made if they are not there yet.
 
-        To `first` (parameters whose state was made now) or `later` (all others) is appended, for
-        each parameter: itself, its gradient, its step counter if it has one, its buffers. The
-        lists are flat, and the method has its name, because torch.compile looks for a method of
-        this name to run in plain Python.
+        Returns:
+            The rows [parameter, gradient, *buffers] of the parameters whose state was made now,
+            the rows of all others, and the step counters of both, in this order.
         """
-        keys = (("step",) if self.counts_steps else ()) + self.buffer_names(group)
+        first: list[executors.Row] = []
+        later: list[executors.Row] = []
         for param in group["params"]:
             grad = param.grad
             if grad is None:
                 continue
             if grad.is_sparse:
                 self._check_sparse(group)
-            made = bool(keys) and self.init_state(param, grad, group, keys)
-            tensors = first if made else later
-            tensors.append(param)
-            tensors.append(grad)
-            if keys:
-                state = self.state[param]
-                tensors.extend([state[key] for key in keys])
+            if not names:
+                later.append([param, grad])
+                continue
+            state = self.state[param]
+            try:
+                later.append([param, grad, *[state[name] for name in names]])
+            except KeyError:
+                self.init_state(param, grad, group)
+                first.append([param, grad, *[state[name] for name in names]])
+        if not self.counts_steps:
+            return first, later, []
+        return first, later, [self.state[row[0]]["step"] for row in first + later]
 
     def _check_sparse(self, group: Group) -> None:
         name = type(self).__name__
         if self.sparse_gradients == "refused":
             hint = ", please consider SparseAdam instead" if name.startswith("Adam") else ""
             raise RuntimeError(f"{name} does not support sparse gradients{hint}")
-        if executors.is_not_zero(group["weight_decay"]):
+        if group["weight_decay"] != 0:
             raise RuntimeError(
                 "weight_decay option is not compatible with sparse gradients: it must be 0, "
                 f"given was {group['weight_decay']}"
             )
         if group.get("fused"):
             raise RuntimeError(f"`fused` {name} does not support sparse gradients")
-
-
-def _rows(tensors: list[Tensor], width: int) -> list[list[Tensor]]:
-    """Cut a flat list into the rows of `width` tensors that belong together."""
-    return [tensors[i : i + width] for i in range(0, len(tensors), width)]
