@@ -15,7 +15,16 @@ from itertools import combinations
 from typing import Any
 
 from myoptim.course.exercise import Probe, Record, described, exercise, play
-from myoptim.course.mistakes import CATALOGUE, RULE, Form, Mistake, edited, load, source
+from myoptim.course.mistakes import (
+    CATALOGUE,
+    NAMES_WHERE_NUMBERS_RAISE,
+    RULE,
+    Form,
+    Mistake,
+    edited,
+    load,
+    source,
+)
 
 TOLERANCE = 1e-5
 """Largest error, relative to 1 + |expected|, of a right submission.
@@ -64,7 +73,8 @@ class Candidate:
 def with_mistake(base: Candidate, mistakes: Iterable[Mistake]) -> Iterator[Candidate]:
     """`base` with each mistake that can be made in it, in each form."""
     for mistake in mistakes:
-        if base.optimizer in mistake.optimizers and mistake.id not in base.ids:
+        # Who delegates is told from others on load, and has no trace.
+        if base.optimizer in mistake.optimizers and mistake.id not in (*base.ids, "delegates"):
             for edits in mistake.forms:
                 candidate = base.also(mistake, edits)
                 if candidate.text is not None:
@@ -175,12 +185,13 @@ class Examination:
 
     Args:
         records: by the name of the probe.
-        names: the constructor's names of hyper-parameters, from `exercise.accepted`.
+        names: the hyper-parameters that its constructor takes.
     """
 
-    def __init__(self, records: dict[str, Record], names: dict[str, Any]) -> None:
+    def __init__(self, records: dict[str, Record], names: Iterable[str]) -> None:
         self.records = records
-        self.names = names
+        # What the submission does not take is left to its default in our classes too.
+        self.names: dict[str, Any] = {name: name for name in names}
 
     def run(self, probes: Iterable[Probe]) -> list[Probe]:
         """Those of the probes that the submission was put through."""
@@ -233,6 +244,8 @@ def diagnose(
     found = examination.explained_by(with_mistake(base, CATALOGUE.values()), probes)
     if len(found) > 1:
         found = examination.explained_by(found, others) or found
+    if len(found) > 1:
+        found = _by_exception(examination, found, probes)
     if found:
         hidden = _hidden(examination, base, found[0], probes) if len(found) == 1 else ()
         return Diagnosis(tuple(c.ids[-1] for c in found), hidden=hidden), found[0]
@@ -240,6 +253,16 @@ def diagnose(
     if pair is not None:
         return Diagnosis(tuple(dict.fromkeys(pair.ids[len(base.ids) :])), together=True), pair
     return Diagnosis(begins=_begins(examination, base, probes)), None
+
+
+def _by_exception(
+    examination: Examination, found: list[Candidate], probes: Sequence[Probe]
+) -> list[Candidate]:
+    """Those that explain the type of exception too, where it tells them apart."""
+    errors = [examination.records[probe.name].error for probe in examination.run(probes)]
+    types = {error["type"] for error in errors if error is not None}
+    ids = {name for kind in types for name in NAMES_WHERE_NUMBERS_RAISE.get(kind, ())}
+    return [candidate for candidate in found if candidate.ids[-1] in ids] or found
 
 
 def _pair(examination: Examination, base: Candidate, probes: Sequence[Probe]) -> Candidate | None:

@@ -14,7 +14,15 @@ from myoptim.course.check import Verdict, as_json, check
 from myoptim.course.settings import Settings
 from myoptim.lab.errors import UsageError
 
-COLUMNS: tuple[str, ...] = ("file", "optimizer", "passed", "score", "max_score", "diagnosis", "reason")
+COLUMNS: tuple[str, ...] = (
+    "file",
+    "optimizer",
+    "passed",
+    "score",
+    "max_score",
+    "diagnosis",
+    "reason",
+)
 
 
 def find_submissions(

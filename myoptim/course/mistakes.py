@@ -234,7 +234,7 @@ STATE_RULES = (
         "The state is made anew at each step, so nothing is remembered.",
         "How long does state live?",
         (
-            form("if not state:", "if True:"),
+            form("if not state:", "state.clear()\n                if not state:"),
             form(
                 'beta1 * state["exp_avg"]',
                 "beta1 * torch.zeros_like(p)",
@@ -1175,6 +1175,13 @@ RULE: tuple[Mistake, ...] = (
     *DENOMINATOR, *MAXIMUM, *ACCUMULATORS,
 )  # fmt: skip
 """Mistakes in the update rule."""
+
+NAMES_WHERE_NUMBERS_RAISE = {
+    "ZeroDivisionError": ("t-from-0", "no-eps", "eps-outside-quotient"),
+    "ValueError": ("not-squared", "bc-linear", "centered-unsquared"),
+}
+"""Which mistakes divide by zero, and which take the root of a negative number: tensors make NaN of
+both, Python's numbers raise."""
 
 CATALOGUE: dict[str, Mistake] = {mistake.id: mistake for mistake in (*RULE, *CONTRACT)}
 """Every mistake by its id: of the rule, then of the contract with the training loop."""

@@ -140,7 +140,7 @@ def bank(optimizer: str, seed: int) -> Bank:
                 Probe("300 steps in bfloat16", "counting", {"lr": 1e-3},
                       amplified_schedule(seed, ((2,),), steps=300, dtype=torch.bfloat16)),
             ),
-            "defaults": _defaults(optimizer, base, schedule),
+            "signature": _defaults(optimizer, base, schedule),
         },
     )  # fmt: skip
 

@@ -203,7 +203,9 @@ def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
 
 def _buffers(optimizer: Any, p: Tensor) -> dict[str, Tensor]:
     state = getattr(optimizer, "state", None)
-    own = state.get(p) if isinstance(state, dict) else None
+    # Not state[p]: a state keyed by id(p) has keys of the same hash, which tensors compare with ==.
+    entries = state.items() if isinstance(state, dict) else ()
+    own = next((entry for key, entry in entries if key is p), None)
     return {
         str(name): torch.as_tensor(value).detach().clone()
         for name, value in (own.items() if isinstance(own, dict) else ())
