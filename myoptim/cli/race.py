@@ -37,7 +37,8 @@ def race(
     ] = None,
     steps: common.Steps = None,
     full: Annotated[
-        bool, typer.Option("--full", help="As many steps as the examples were documented with.")
+        bool,
+        typer.Option("--full", help="As many steps as documented: 100,000 for fifteen_points."),
     ] = False,
     lr: Annotated[
         float | None, typer.Option(help="A learning rate for all; by default the problem's.")

@@ -65,10 +65,10 @@ class Finish:
 
     Attributes:
         lr: the learning rate it ran with; None if it has no such thing.
-        losses: the loss before every step, shape (steps,).
+        losses: the loss before every step.
         loss: the loss over all the data at the end.
-        diverged_at: the step at which loss or parameters were no longer finite, and where the run
-            was ended; None where they always were.
+        diverged_at: the step before which the loss was not finite, and the run ended; None where
+            it always was.
         params: the parameters at the end.
         state: each parameter's buffers at the end.
         path: of two parameters all values, shape (steps + 1, 2); None of more or fewer.
@@ -212,15 +212,15 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
         points = [flatten(run.params)]
         for step in steps:
             losses.append(backward(run, f"{problem.name} before step {step}").item())
+            if not math.isfinite(losses[-1]):
+                diverged_at = step
+                break
             with user_code(f"step {step} of {racer.label}"):
                 optimizer.step()
             point = flatten(run.params)
             prints.append(_print(point))
             if len(point) == 2:
                 points.append(point)
-            if not (math.isfinite(losses[-1]) and point.isfinite().all()):
-                diverged_at = step
-                break
     return Finish(
         lr=_lr(optimizer),
         losses=np.array(losses),
