@@ -156,11 +156,11 @@ def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed:
     verdict = Verdict(file, optimizer, list(results.values()), [], settings, seed)
     if outcome.attempts:
         _refuse(results, "policy", f"the submission tried to {_listed(outcome.attempts)}")
-        if any(attempt.startswith("use ") for attempt in outcome.attempts):
+        if any(attempt.startswith(("use torch", "use myoptim")) for attempt in outcome.attempts):
             results["policy"].diagnosis = Diagnosis(("delegates",))
     elif outcome.refused is not None:
         criterion, reason = outcome.refused
-        _refuse(results, criterion if criterion in results else "load", reason)
+        _refuse(results, criterion if criterion in results else "run", reason)
         if criterion == "policy":
             results["policy"].diagnosis = Diagnosis(("delegates",))
     else:
@@ -176,8 +176,6 @@ def _refuse(results: dict[str, Result], criterion: str, reason: str) -> None:
         results[name].status = NOT_JUDGED
     results[criterion].status = FAILED
     results[criterion].message = reason
-    if criterion == "policy":
-        results["load"].status = PASSED
 
 
 def _listed(texts: Iterable[str]) -> str:
@@ -352,6 +350,8 @@ class _Judgement:
         for probe in probes:
             record = self.outcome.records[probe.name]
             if not self.examination.explains(baseline, (probe,)):
+                if record.error is not None and probe in self.bank.by_criterion["missing"]:
+                    return ("no-none-guard",)
                 if probe.kind == "added group":
                     return ("eager-state",) if record.error is not None else ()
                 if probe.kind == "reload" and record.facts.get("keyed by id"):

@@ -160,7 +160,24 @@ def examine(job: dict[str, Any], reporter: Reporter) -> None:
         probe = exercise.decode(data)
         if exercise.fits(probe, offer["names"]):
             record = exercise.exercise(cls, probe, offer["names"], watch=probe.kind == "plain")
+            if record.error is not None:
+                stop_at_a_limit(record.error, job)
             reporter.tell("record", name=probe.name, record=vars(record))
+
+
+def stop_at_a_limit(error: dict[str, Any], job: dict[str, Any]) -> None:
+    """Go no further with a submission that left, or that came to one of its limits."""
+    text = exercise.described(error)
+    limits = {
+        "SystemExit": "it left by itself",
+        "MemoryError": f"it needs more than {job['memory_mb']:g} MiB of memory",
+        "allocate memory": f"it needs more than {job['memory_mb']:g} MiB of memory",
+        "File too large": f"it writes more than {job['file_kb']:g} KiB",
+        "start new thread": "it starts threads",
+    }
+    for sign, reason in limits.items():
+        if sign in text:
+            raise Refused("run", f"{reason}: {text}")
 
 
 def parse(source: str, file: str) -> ast.Module:
@@ -171,7 +188,9 @@ def parse(source: str, file: str) -> ast.Module:
         text = (error.text or "").strip()[:80]
         raise Refused("load", f"syntax error in line {error.lineno}: {error.msg}: {text}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Refused("load", f"the file is no Python: {error or type(error).__name__}") from None
+        raise Refused(
+            "load", f"the file is no Python: {str(error) or type(error).__name__}"
+        ) from None
 
 
 def delegations(tree: ast.Module) -> list[str]:

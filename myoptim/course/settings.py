@@ -18,6 +18,7 @@ else:
 CRITERIA: dict[str, str] = {
     "load": "the file loads and has the class",
     "policy": "the work is its own, and harmless",
+    "run": "it runs to the end, within its limits",
     "signature": "the constructor takes what it should",
     "in_place": "the model's own parameters move",
     "no_grad": "the step is not recorded by autograd",
@@ -36,8 +37,8 @@ HINT_LEVELS = ("none", "hint", "name")
 
 
 def default_points() -> dict[str, float]:
-    """One hundred: forty for the rule, five for each of the others."""
-    return dict.fromkeys(CRITERIA, 5.0) | {"rule": 40.0}
+    """One hundred: thirty-five for the rule, five for each of the others."""
+    return dict.fromkeys(CRITERIA, 5.0) | {"rule": 35.0}
 
 
 @dataclass(frozen=True)

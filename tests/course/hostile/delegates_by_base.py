@@ -1,0 +1,5 @@
+import torch
+
+
+class SGD(torch.optim.SGD):
+    pass
