@@ -1,0 +1,187 @@
+"""`fused=True`: the compiled rule, a few units in the last place from the loop, compiled once.
+
+All in one worker where tests run in several (`--dist loadgroup`): compiled kernels are kept for the
+life of a process.
+"""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from bits import assert_same_tensor
+from registry import FULL, Options, Row, each_row
+from tensors import Spec, channels_last, contiguous, source, strided, transposed, view
+from torch import Tensor
+from torch._dynamo.utils import counters
+from torch.optim import Optimizer, lr_scheduler
+from twins import parameter, save_and_load
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("fused"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the compiler about itself
+]
+
+SPECS = [
+    ((), contiguous),
+    ((0,), contiguous),
+    ((1,), contiguous),
+    ((30, 20), transposed),
+    ((500,), strided),
+    ((100, 30), view),
+    ((2, 3, 40, 50), channels_last),
+    ((5_000,), contiguous),
+    ((300_001,), contiguous),
+]
+
+# Over four steps: roundings of a compiled sum are fewer, and what was cancelled shows more of them.
+CLOSE = {
+    torch.float32: {"rtol": 3e-5, "atol": 3e-6},
+    torch.float64: {"rtol": 1e-12, "atol": 1e-13},
+    torch.bfloat16: {"rtol": 0.1, "atol": 0.25},
+}
+
+
+def specs(dtype: torch.dtype) -> list[Spec]:
+    return [Spec(shape, dtype, layout) for shape, layout in SPECS]
+
+
+def pair(row: Row, dtype: torch.dtype, options: Options) -> tuple[Optimizer, Optimizer]:
+    """Ours fused, and the loop, on equal parameters."""
+    values = [spec.parameter(source(i)) for i, spec in enumerate(specs(dtype))]
+    loop = row.make_ours([parameter(v) for v in values], {**options, "foreach": False})
+    fused = row.make_ours([parameter(v) for v in values], {**options, "fused": True})
+    return fused, loop
+
+
+def params(optimizer: Optimizer) -> list[Tensor]:
+    return optimizer.param_groups[0]["params"]
+
+
+def advance(fused: Optimizer, loop: Optimizer, dtype: torch.dtype, seed: int) -> None:
+    """A step of both. Gradients change sign, lest the variance of a centred RMSprop cancel out."""
+    generator = source(seed)
+    sign = (-1) ** seed
+    for p, q, spec in zip(params(fused), params(loop), specs(dtype), strict=True):
+        p.grad = spec.layout((spec.values("normal", generator).abs() + 0.5) * sign)
+        q.grad = copy.deepcopy(p.grad)
+    fused.step()
+    loop.step()
+    for p, q in zip(params(fused), params(loop), strict=True):
+        assert_same_tensor(p.grad, q.grad, "gradient")
+
+
+def assert_close(fused: Optimizer, loop: Optimizer, dtype: torch.dtype) -> None:
+    for p, q in zip(params(fused), params(loop), strict=True):
+        torch.testing.assert_close(p, q, **CLOSE[dtype])
+        assert list(fused.state[p]) == list(loop.state[q])
+        for key, value in loop.state[q].items():
+            ours = fused.state[p][key]
+            assert ours.stride() == value.stride()
+            torch.testing.assert_close(ours, value, **CLOSE[dtype])
+
+
+def kernels() -> int:
+    return counters["stats"]["unique_graphs"]
+
+
+@each_row
+@pytest.mark.parametrize("dtype", CLOSE, ids=str)
+def test_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
+    fused, loop = pair(row, dtype, {**FULL[str(row)], "lr": 0.01})
+    for seed in range(4):
+        advance(fused, loop, dtype, seed)
+    assert_close(fused, loop, dtype)
+
+
+@each_row
+def test_neither_scheduler_nor_size_compiles_anything_anew(row: Row) -> None:
+    """One kernel for a rule and dtype, whatever the hyper-parameters, sizes and step counts."""
+    options = {**FULL[str(row)], "lr": 0.01}
+    fused, loop = pair(row, torch.float32, options)
+    advance(fused, loop, torch.float32, 0)
+    before = kernels()
+    assert before > 0
+    schedulers = [lr_scheduler.ExponentialLR(optimizer, 0.9) for optimizer in (fused, loop)]
+    for seed in range(1, 6):
+        advance(fused, loop, torch.float32, seed)
+        for scheduler in schedulers:
+            scheduler.step()
+    assert_close(fused, loop, torch.float32)
+    for sizes in ([4_097], [6_000, 7_000, 1], [200_000] * 3, [10_000, 131_073]):
+        other = row.make_ours([torch.ones(n, requires_grad=True) for n in sizes], options)
+        other.param_groups[0]["fused"] = True
+        for _ in range(2):
+            for p in params(other):
+                p.grad = torch.ones_like(p)
+            other.step()
+    assert kernels() == before
+
+
+@each_row
+def test_checkpoint_goes_over_to_the_loop_and_back(row: Row) -> None:
+    fused, loop = pair(row, torch.float32, {**FULL[str(row)], "lr": 0.01})
+    advance(fused, loop, torch.float32, 0)
+    ours, theirs = save_and_load(fused.state_dict()), save_and_load(loop.state_dict())
+    for state in ours["state"].values():
+        assert "step" not in state or state["step"].dtype == torch.float32
+    fused.load_state_dict(theirs)
+    loop.load_state_dict(ours)
+    fused.param_groups[0].update(foreach=None, fused=True)
+    loop.param_groups[0].update(foreach=False, fused=None)
+    advance(fused, loop, torch.float32, 1)
+    assert_close(fused, loop, torch.float32)
+
+
+@each_row
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(row: Row, way: Any) -> None:
+    fused, loop = pair(row, torch.float32, {**FULL[str(row)], "lr": 0.01})
+    advance(fused, loop, torch.float32, 0)
+    fused = way(fused)
+    advance(fused, loop, torch.float32, 1)
+    assert_close(fused, loop, torch.float32)
+
+
+@each_row
+def test_parameter_without_gradient_and_steps_of_different_age(row: Row) -> None:
+    weights = [[torch.ones(5_000, requires_grad=True) for _ in range(3)] for _ in range(2)]
+    fused = row.make_ours(weights[0], {**FULL[str(row)], "fused": True})
+    loop = row.make_ours(weights[1], {**FULL[str(row)], "foreach": False})
+    for step in range(4):
+        for i, pair_of_one in enumerate(zip(*weights, strict=True)):
+            for p in pair_of_one:
+                p.grad = None if step < i else torch.linspace(-1, 1, 5_000)
+        fused.step()
+        loop.step()
+    assert_close(fused, loop, torch.float32)
+
+
+@each_row
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+def test_complex_is_refused_as_torch_refuses_it(row: Row, dtype: torch.dtype) -> None:
+    weight = torch.ones(3, dtype=dtype, requires_grad=True)
+    optimizer = row.ours([weight], fused=True)
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(RuntimeError, match=r"`fused=True` requires all the params to be floating"):
+        optimizer.step()
+
+
+@each_row
+def test_sparse_gradient_is_refused(row: Row) -> None:
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = row.ours([weight], fused=True, weight_decay=0)
+    weight.grad = torch.ones(3).to_sparse()
+    with pytest.raises(RuntimeError, match="sparse"):
+        optimizer.step()
+
+
+@each_row
+def test_zero_grad_of_a_fused_optimizer(row: Row) -> None:
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = row.ours([weight], fused=True)
+    weight.grad = torch.ones(3)
+    optimizer.zero_grad(set_to_none=False)
+    assert torch.equal(weight.grad, torch.zeros(3))
