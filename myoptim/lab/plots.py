@@ -41,12 +41,13 @@ DPI = 150
 _COLUMNS = 4
 _POINTS = 2000  # more than a picture's width of pixels
 _GRID = 80
+_FLOOR = 1e-3  # the lowest contour, as a part of the highest: the grid shows nothing narrower
 _DECADES_FOR_LOG = 2
 _DEEPEST = 1e-12  # of a curve's highest first loss: below, rounding is all there is to see
 _ROUNDING = 1e-6  # of the same: how far a computed loss may lie below its minimum
 _HIGHEST = 1e3  # of the same: above, a run is diverging and hides the others
 _FILM_DPI = 80
-_FRAMES = 60
+_FRAMES = 40
 _FRAMES_PER_SECOND = 12
 
 
@@ -230,7 +231,7 @@ def _contours(axes: Axes, problem: Problem, window: Window, seed: int) -> None:
     # Levels evenly spaced in the logarithm: a valley's floor shows as well as its walls.
     heights -= np.nanmin(heights)
     top = float(np.nanmax(heights))
-    levels = np.geomspace(top * 1e-4, top, 16)
+    levels = np.geomspace(top * _FLOOR, top, 16)
     heights = np.maximum(heights, levels[0] / 2)
     shown: dict[str, Any] = {"norm": LogNorm(), "extend": "min"}
     axes.contourf(x, y, heights, levels=levels, cmap="bone", alpha=0.45, **shown)
@@ -287,6 +288,7 @@ def animate(
     (axes,) = figure.axes
     trajectories(axes, problem, paths, styled=styled, seed=seed)
     legend(figure)
+    heading = axes.set_title("step 0", fontsize="medium", loc="left")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once: every frame then takes half the time
     lines = {line.get_label(): line for line in axes.lines if line.get_label() in paths}
@@ -294,7 +296,7 @@ def animate(
     ends = np.unique(np.geomspace(1, longest, _FRAMES).astype(int))
 
     def draw(end: int) -> None:
-        axes.set_title(f"step {end - 1}", fontsize="medium", loc="left")
+        heading.set_text(f"step {end - 1}")
         for label, points in paths.items():
             x, y = _every(points[:end]).T
             lines[label].set_data(x, y)
