@@ -224,6 +224,14 @@ class _Judgement:
             self.contract(criterion, baseline)
         for criterion in ("closure", "counter"):
             self.offered(criterion)
+        if not any(record.steps for record in self.outcome.records.values()):
+            self.nothing_seen()
+
+    def nothing_seen(self) -> None:
+        """Where not one step came to its end, nothing can be said for the class."""
+        for criterion, result in self.results.items():
+            if criterion not in ("load", "policy", "run", "signature") and result.status != FAILED:
+                result.status = NOT_JUDGED
 
     def fail(
         self,

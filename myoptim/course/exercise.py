@@ -136,7 +136,7 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
         {"names": {hyper-parameter: argument, or the list of two for betas},
         "defaults": {hyper-parameter: number}}.
     """
-    parameters = _constructor(cls)
+    parameters = constructor(cls)
     names: dict[str, Any] = {name: name for name in known if name in parameters}
     taken = set(names.values())
     for name in known:
@@ -154,7 +154,7 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
     return {"names": names, "defaults": defaults}
 
 
-def _constructor(cls: type) -> dict[str, inspect.Parameter]:
+def constructor(cls: type) -> dict[str, inspect.Parameter]:
     """Named arguments of the constructor, and of the ones that it hands `**kwargs` on to."""
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:

@@ -311,14 +311,14 @@ WEIGHT_DECAY = (
         ALL,
         "The weight decay is read nowhere.",
         "Try zero gradients.",
-        (form(L2, "return g"), form(SHRINK, "pass")),
+        (form(SHRINK, "pass"), form(L2, "return g")),
     ),
     Mistake(
         "wd-wrong-sign",
         ALL,
         "The decay pushes the parameters away from zero.",
         "Try zero gradients.",
-        (form(L2, 'return g - group["weight_decay"] * p'), form("p.mul_(1 - ", "p.mul_(1 + ")),
+        (form("p.mul_(1 - ", "p.mul_(1 + "), form(L2, 'return g - group["weight_decay"] * p')),
     ),
     Mistake(
         "l2-instead-of-decoupled",
@@ -349,8 +349,6 @@ WEIGHT_DECAY = (
         "The decay is in the gradient and on the parameter too.",
         "Is the decay counted twice?",
         (
-            form(L2, f'g = g + group["weight_decay"] * p\n        {SHRINK}\n        return g'),
-            form(L2, f'{SHRINK}\n        return g + group["weight_decay"] * p'),
             form(
                 SHRINK + "\n        return g",
                 f'g = g + group["weight_decay"] * p\n        {SHRINK}\n        return g',
@@ -359,6 +357,8 @@ WEIGHT_DECAY = (
                 SHRINK + "\n        return g",
                 f'{SHRINK}\n        return g + group["weight_decay"] * p',
             ),
+            form(L2, f'g = g + group["weight_decay"] * p\n        {SHRINK}\n        return g'),
+            form(L2, f'{SHRINK}\n        return g + group["weight_decay"] * p'),
         ),
     ),
     Mistake(
