@@ -43,7 +43,7 @@ test-ecosystem: .venv/installed-ecosystem ## run the tests with Lightning, Accel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/ecosystem
 
 tutorials: .venv/installed-docs ## run every tutorial and write its notebook
-	$(BIN)/jupytext --quiet --to ipynb --execute tutorials/*.py
+	$(BIN)/python tutorials/run.py
 
 docs: .venv/installed-docs ## build the site in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
