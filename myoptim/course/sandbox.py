@@ -191,16 +191,9 @@ class _Process:
             self.popen.wait(0 if self.overtime or self.flooded else GRACE_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
-        self._kill_strays()
+        kill_strays(self.marker)
         self.popen.wait()
         os.close(self.results)
-
-    def _kill_strays(self) -> None:
-        """Kill what left the process group, where the system shows environments (Linux)."""
-        for environment in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if self.marker.encode() in environment.read_bytes():
-                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
     def ending(self, limits: Limits) -> str:
         """Why the process ended before its trace was complete."""
@@ -233,6 +226,14 @@ class _Process:
             lines = file.read().decode(errors="replace").split("\n")
         words = [line.strip() for line in lines if line.strip()]
         return f"; it last printed: {words[-1][:200]}" if words else ""
+
+
+def kill_strays(marker: str) -> None:
+    """Kill processes that left their group but kept their environment, which Linux shows."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in environment.read_bytes():
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def _outcome(lines: list[bytes], key: str, probes: tuple[Probe, ...], ending: str) -> Outcome:

@@ -1,0 +1,78 @@
+import pytest
+from course import in_process, wrong
+
+from myoptim.course.check import explanation
+
+SEEDS = (3, 4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", wrong.OPTIMIZERS)
+def test_right_ones_pass_in_any_style(name, seed):
+    verdict = in_process.verdict(wrong.right(name), wrong.OPTIMIZERS[name], seed)
+    assert verdict.passed, verdict.reason
+    assert verdict.score == verdict.max_score
+
+
+def test_no_wrong_one_passes_and_nearly_all_are_named():
+    misnamed = []
+    total = 0
+    for name, mistakes in wrong.MISTAKES.items():
+        for mistake, edits in mistakes:
+            verdict = in_process.verdict(wrong.wrong(name, edits), wrong.OPTIMIZERS[name], SEEDS[0])
+            assert not verdict.passed, (name, mistake)
+            total += 1
+            if verdict.diagnosis != [mistake]:
+                misnamed.append((name, mistake, verdict.diagnosis))
+    assert total >= 130
+    assert len(misnamed) <= total * 0.05, misnamed
+
+
+def test_two_mistakes_are_named_together():
+    text = wrong.right("adam_numpy").replace("np.square(g)", "np.abs(g)")
+    text = text.replace("self.m[i] / (1 - self.beta1 ** t)", "self.m[i]")
+    verdict = in_process.verdict(text, "Adam")
+    assert set(verdict.diagnosis) == {"not-squared", "bc-second-only"}
+    assert next(r for r in verdict.results if r.criterion == "rule").diagnosis.together
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "begins"),
+    [
+        ("np.square(g)", "np.abs(g) ** 1.5", "the second moment"),
+        ("+ (1 - self.beta1) * g\n", "+ (1 - self.beta1) * g ** 3\n", "the first moment"),
+        ("theta -= self.lr * m_hat", "theta -= self.lr * m_hat ** 3", "the update"),
+    ],
+)
+def test_an_unknown_mistake_is_placed(old, new, begins):
+    verdict = in_process.verdict(wrong.right("adam_numpy").replace(old, new), "Adam")
+    result = next(r for r in verdict.results if r.criterion == "rule")
+    assert verdict.diagnosis == []
+    assert str(result.diagnosis).startswith(f"unknown, but it begins in {begins}")
+
+
+def test_float32_inside_is_no_mistake():
+    text = wrong.right("adam_inplace")
+    text = text.replace("torch.zeros_like(p)", "torch.zeros_like(p, dtype=torch.float32)")
+    text = text.replace("grad = p.grad if", "grad = p.grad.float() if").replace(
+        "-p.grad", "-p.grad.float()"
+    )
+    text = text.replace("add(p, alpha", "add(p.float(), alpha")
+    verdict = in_process.verdict(text, "Adam")
+    assert verdict.passed, verdict.reason
+
+
+def test_what_the_signature_lacks_is_said():
+    verdict = in_process.verdict(wrong.right("adam_numpy"), "Adam")
+    assert any("not probed" in note and "amsgrad" in note for note in verdict.notes)
+    assert "beta1 and beta2 is betas" in verdict.notes
+
+
+@pytest.mark.parametrize("hints", ["none", "hint", "name"])
+def test_hints_give_no_more_than_the_teacher_allows(hints):
+    text = wrong.right("adam_floats").replace(" + self.eps)", ")")
+    result = next(r for r in in_process.verdict(text, "Adam").results if r.criterion == "rule")
+    told = "\n".join(explanation(result, hints))
+    assert ("no-eps" in told) == (hints == "name")
+    assert ("Send a zero gradient." in told) == (hints != "none")
+    assert "first difference" in told
