@@ -71,7 +71,7 @@ class Finish:
             it always was.
         params: the parameters at the end.
         state: each parameter's buffers at the end.
-        path: of two parameters all values, shape (steps + 1, 2); None of more or fewer.
+        path: of two real parameters all values, shape (steps + 1, 2); else None.
         prints: a number for the bits of all parameters after every step.
     """
 
@@ -209,7 +209,8 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
         torch.manual_seed(seed)
         run = problem.start(seed)
         optimizer = construct(racer.cls, list(run.params.values()), racer.settings, racer.label)
-        points = [flatten(run.params)]
+        start = flatten(run.params)
+        points = [start.tolist()] if len(start) == 2 and start.is_floating_point() else []
         for step in steps:
             losses.append(backward(run, f"{problem.name} before step {step}").item())
             if not math.isfinite(losses[-1]):
@@ -219,8 +220,8 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
                 optimizer.step()
             point = flatten(run.params)
             prints.append(_print(point))
-            if len(point) == 2:
-                points.append(point)
+            if points:
+                points.append(point.tolist())
     return Finish(
         lr=_lr(optimizer),
         losses=np.array(losses),
@@ -228,7 +229,7 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
         diverged_at=diverged_at,
         params={name: param.detach() for name, param in run.params.items()},
         state={name: read_state(optimizer, param) for name, param in run.params.items()},
-        path=torch.stack(points).double().numpy() if len(points) > 1 else None,
+        path=np.array(points) if points else None,
         prints=prints,
     )
 
