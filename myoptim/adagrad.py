@@ -24,7 +24,8 @@ class Adagrad(Optimizer):
 
     .. math::
         s_t &= s_{t-1} + g_t^2 \\
-        \theta_t &= \theta_{t-1} - \frac{\eta}{1 + (t-1)\,\kappa}\,\frac{g_t}{\sqrt{s_t} + \varepsilon}
+        \theta_t &= \theta_{t-1}
+            - \frac{\eta}{1 + (t-1)\,\kappa}\,\frac{g_t}{\sqrt{s_t} + \varepsilon}
 
     An element that has moved much learns slowly, one that has not learns fast. The sum never
     forgets, so the steps only shrink; RMSprop is the cure. :math:`\varepsilon` stands outside the

@@ -3,8 +3,8 @@
 An `update` is a function `update(param, grad, *buffers, **scalars)` that changes its tensors in
 place, the gradient excepted; a row is the list `[param, grad, *buffers]` of one parameter. Nothing
 here knows an algorithm, and no algorithm knows what is here: an executor hands the update tensors,
-or things that behave like tensors. Which one a parameter gets is decided in `choose` and
-`by_device`:
+or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is decided in
+`choose` and `by_device`:
 
 ===========================================================  ==============
 `differentiable`, `capturable`, inside torch.compile         `pure`
@@ -18,6 +18,9 @@ all other tensors on a CPU                                   `cache_sized`
 On a CPU all but `pure` and `fused` give the same bits.
 """
 
+# List kernels and the names of devices have no public names in torch; its optimizers use these.
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import functools
@@ -27,14 +30,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors as flatten  # pyright: ignore[reportPrivateUsage]
-from torch._utils import (
-    _unflatten_dense_tensors as unflatten,  # pyright: ignore[reportPrivateUsage]
-)
 from torch.nn import Parameter
 from torch.utils._foreach_utils import (
-    _get_foreach_kernels_supported_devices as foreach_devices,  # pyright: ignore[reportPrivateUsage]
+    _get_foreach_kernels_supported_devices as foreach_devices,
 )
+
+from myoptim.stand_ins import Elements, Program, Pure, Recorder, TensorList
 
 Update = Callable[..., None]
 Row = list[Tensor]
@@ -42,14 +43,26 @@ Scalars = dict[str, Any]
 Flags = dict[str, Any]
 Executor = Callable[[Update, list[Row], Scalars], None]
 
-#: Elements of a tensor that are updated at once, so that the temporaries of a rule stay in the
-#: cache: 512 KiB in float32. On one tensor of 10 million, Adam takes a third of the time.
-SLICE = 131_072
+#: A large tensor is updated in slices that with its gradient and buffers hold this many elements,
+#: so that what a rule reads and makes stays in the cache: on one tensor of 10 million elements Adam
+#: then takes a third of the time.
+IN_CACHE = 2_097_152
+
+#: Small tensors are updated together, up to this many elements, since most of their time is
+#: Python's; for larger ones that does not matter, and one after the other they stay in the cache.
+TOGETHER = 32_768
 
 #: In these a CPU gives the same bits in a list as by itself, and wherever in a tensor an element
 #: stands. In half precision list kernels round their scalars in another way, and the vectorised
 #: and the left-over elements of a tensor may differ.
 EXACT = (torch.float32, torch.float64)
+
+#: A list kernel takes longer to start than a kernel: up to this many tensors go one by one.
+WORTH_A_LIST = 2
+
+#: With this many tensors to a row the rule has so many statements that copying small tensors into
+#: one, and the results back, costs less than a list kernel for each statement.
+WORTH_GATHERING = 4
 
 PLAIN = (Parameter, Tensor)
 ONE = torch.ones((), device="cpu")
@@ -138,12 +151,19 @@ def by_count(
 
     Reading a counter would end a graph: there every row stays by itself, with its own tensor.
     """
-    if torch.compiler.is_compiling() or flags.get("capturable"):
+    if not counters or torch.compiler.is_compiling() or flags.get("capturable"):
         return [(counter, [row]) for row, counter in zip(rows, counters, strict=True)]
     rows_of_count: dict[float, list[Row]] = {}
-    for row, counter in zip(rows, counters, strict=True):
-        rows_of_count.setdefault(counter.item(), []).append(row)
+    for row, count in zip(rows, read(counters), strict=True):
+        rows_of_count.setdefault(count, []).append(row)
     return rows_of_count.items()
+
+
+def read(counters: list[Tensor]) -> list[float]:
+    """The counters as numbers; from an accelerator all at once, since each time waits for it."""
+    if counters[0].is_cpu or len({counter.device for counter in counters}) > 1:
+        return [counter.item() for counter in counters]
+    return torch.stack(counters).tolist()
 
 
 # --------------------------------------------------------------------------- one by one
@@ -156,52 +176,6 @@ def one_by_one(update: Update, rows: list[Row], scalars: Scalars) -> None:
 
 
 # --------------------------------------------------------------------------- lists
-
-
-def _in_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
-    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
-        kernel(self.tensors, *[a.tensors if type(a) is TensorList else a for a in args], **kwargs)
-        return self
-
-    return method
-
-
-def _out_of_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
-    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
-        others = [a.tensors if type(a) is TensorList else a for a in args]
-        return TensorList(kernel(self.tensors, *others, **kwargs))
-
-    return method
-
-
-class TensorList:
-    """Several tensors that behave as one in the operators that rules use, each one kernel call.
-
-    It holds a plain list, not is one, because the kernels take twice as long for a subclass.
-    """
-
-    __slots__ = ("tensors",)
-
-    is_sparse = False
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.tensors = tensors
-
-    def is_complex(self) -> bool:
-        return False
-
-    add = _out_of_place(torch._foreach_add)
-    addcmul = _out_of_place(torch._foreach_addcmul)
-    neg = _out_of_place(torch._foreach_neg)
-    sqrt = _out_of_place(torch._foreach_sqrt)
-    add_ = _in_place(torch._foreach_add_)
-    addcdiv_ = _in_place(torch._foreach_addcdiv_)
-    addcmul_ = _in_place(torch._foreach_addcmul_)
-    clamp_min_ = _in_place(torch._foreach_clamp_min_)
-    copy_ = _in_place(torch._foreach_copy_)
-    div_ = _in_place(torch._foreach_div_)
-    lerp_ = _in_place(torch._foreach_lerp_)
-    mul_ = _in_place(torch._foreach_mul_)
 
 
 def over_lists(update: Update, rows: list[Row], scalars: Scalars) -> None:
@@ -222,30 +196,28 @@ def by_device_and_dtype(rows: list[Row]) -> dict[tuple[torch.device, torch.dtype
 
 
 def cache_sized(update: Update, rows: list[Row], scalars: Scalars) -> None:
-    """The update on pieces of about `SLICE` elements: large tensors cut, small ones in lists.
+    """The update on pieces of a good size: large tensors cut, small ones in lists.
 
     Most of a step on a CPU is waiting, for memory when tensors are large and for Python when they
-    are small. Temporaries of this size stay in the cache, and do not grow with the model.
+    are small. The temporaries of a piece stay in the cache, and do not grow with the model.
     """
-    for piece in pieces(rows):
-        if len(piece) > 1:
+    for piece in pieces(rows, TOGETHER):
+        if len(piece) <= WORTH_A_LIST:
+            for row in piece:
+                in_slices(update, row, scalars)
+        elif len(piece[0]) < WORTH_GATHERING:
             update(*map(TensorList, zip(*piece, strict=True)), **scalars)
-            continue
-        row = piece[0]
-        if row[0].numel() > SLICE and is_contiguous(row):
-            for part in zip(*(flat(tensor).split(SLICE) for tensor in row), strict=True):
-                update(*part, **scalars)
         else:
-            update(*row, **scalars)
+            gathered(functools.partial(update, **scalars), piece)
 
 
-def pieces(rows: list[Row]) -> Iterator[list[Row]]:
-    """The rows in pieces that hold at most `SLICE` elements or are a single row."""
+def pieces(rows: list[Row], limit: int) -> Iterator[list[Row]]:
+    """The rows in pieces that hold at most `limit` elements or are a single row."""
     piece: list[Row] = []
     elements = 0
     for row in rows:
         size = row[0].numel()
-        if piece and elements + size > SLICE:
+        if piece and elements + size > limit:
             yield piece
             piece, elements = [], 0
         piece.append(row)
@@ -254,40 +226,41 @@ def pieces(rows: list[Row]) -> Iterator[list[Row]]:
         yield piece
 
 
+def in_slices(update: Update, row: Row, scalars: Scalars) -> None:
+    """The update on one slice after the other, or on the whole if it is small or not contiguous."""
+    size = IN_CACHE // len(row)
+    if row[0].numel() <= size or not is_contiguous(row):
+        update(*row, **scalars)
+        return
+    for part in zip(*(flat(tensor).split(size) for tensor in row), strict=True):
+        update(*part, **scalars)
+
+
 def is_contiguous(row: Row) -> bool:
     """Whether the tensors lie in memory alike, so that they may be cut or taken as flat."""
     return all(tensor.is_contiguous() and tensor.dtype == row[0].dtype for tensor in row)
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """A contiguous tensor as one of one dimension, in the same memory."""
-    return tensor.detach().view(-1)
+    """The elements in one dimension; of a contiguous tensor in the same memory."""
+    return tensor if tensor.dim() == 1 else tensor.reshape(-1)
+
+
+def gathered(run: Callable[..., None], rows: list[Row]) -> None:
+    """Run an update on the rows copied into flat tensors, and copy the results back."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    flats = [torch.cat([flat(tensor) for tensor in column]) for column in columns]
+    run(*flats)
+    sizes = [row[0].numel() for row in rows]
+    for column, result in zip((columns[0], *columns[2:]), (flats[0], *flats[2:]), strict=True):
+        if all(tensor.is_contiguous() for tensor in column):
+            torch.split_with_sizes_copy(result, sizes, out=[flat(tensor) for tensor in column])
+        else:
+            for target, source in zip(column, result.split(sizes), strict=True):
+                target.copy_(source.view_as(target))
 
 
 # --------------------------------------------------------------------------- sparse gradients
-
-
-class Elements:
-    """The elements of a dense tensor that a sparse gradient names, as one flat tensor."""
-
-    def __init__(self, dense: Tensor, mask: Tensor) -> None:
-        self.dense = dense
-        self.mask = mask
-
-    def _add(self, values: Tensor, alpha: float) -> None:
-        indices, shape = self.mask.indices(), self.mask.shape
-        self.dense.add_(torch.sparse_coo_tensor(indices, values, shape), alpha=alpha)
-
-    def addcmul_(self, a: Tensor, b: Tensor, value: float = 1) -> Elements:
-        self._add(a * b, alpha=value)
-        return self
-
-    def addcdiv_(self, a: Tensor, b: Tensor, value: float = 1) -> Elements:
-        self._add(a / b, alpha=value)
-        return self
-
-    def sqrt(self) -> Tensor:
-        return self.dense.sparse_mask(self.mask).values().sqrt()
 
 
 def view_elements(param: Tensor, grad: Tensor, *buffers: Tensor) -> list[Any]:
@@ -301,87 +274,6 @@ def view_elements(param: Tensor, grad: Tensor, *buffers: Tensor) -> list[Any]:
 
 
 # --------------------------------------------------------------------------- pure
-
-
-class Pure:
-    """A tensor whose in-place operators make a new tensor, and whose scalars may be tensors.
-
-    Autograd and compilers need the old values; kernels such as addcdiv_ take only numbers as their
-    `value`, while a graph, a gradient or a compiler needs a scalar that stays a tensor.
-    """
-
-    is_sparse = False
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def is_complex(self) -> bool:
-        return self.tensor.is_complex()
-
-    def view_as_real(self) -> Pure:
-        self.tensor = torch.view_as_real(self.tensor)
-        return self
-
-    def write_to(self, target: Tensor) -> None:
-        if self.tensor.is_complex() != target.is_complex():
-            self.tensor = torch.view_as_complex(self.tensor)
-        target.copy_(self.tensor)
-
-    def neg(self) -> Pure:
-        return Pure(self.tensor.neg())
-
-    def sqrt(self) -> Pure:
-        return Pure(self.tensor.sqrt())
-
-    def add(self, other: Any, alpha: Any = 1) -> Pure:
-        return Pure(self.tensor).add_(other, alpha)
-
-    def addcmul(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
-        return Pure(self.tensor).addcmul_(a, b, value)
-
-    def add_(self, other: Any, alpha: Any = 1) -> Pure:
-        other = other.tensor if isinstance(other, Pure) else other
-        if isinstance(alpha, Tensor):
-            self.tensor = self.tensor + alpha * other
-        else:
-            self.tensor = torch.add(self.tensor, other, alpha=alpha)
-        return self
-
-    def mul_(self, factor: Any) -> Pure:
-        self.tensor = self.tensor * factor
-        return self
-
-    def div_(self, divisor: Any) -> Pure:
-        self.tensor = self.tensor / divisor
-        return self
-
-    def copy_(self, source: Pure) -> Pure:
-        self.tensor = source.tensor
-        return self
-
-    def clamp_min_(self, low: Pure) -> Pure:
-        self.tensor = torch.maximum(self.tensor, low.tensor)
-        return self
-
-    def lerp_(self, end: Pure, weight: Any) -> Pure:
-        if isinstance(weight, Tensor):
-            weight = weight.to(self.tensor.dtype)
-        self.tensor = torch.lerp(self.tensor, end.tensor, weight)
-        return self
-
-    def addcmul_(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
-        if isinstance(value, Tensor):
-            self.tensor = self.tensor + value * a.tensor * b.tensor
-        else:
-            self.tensor = torch.addcmul(self.tensor, a.tensor, b.tensor, value=value)
-        return self
-
-    def addcdiv_(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
-        if isinstance(value, Tensor):
-            self.tensor = self.tensor + value * a.tensor / b.tensor
-        else:
-            self.tensor = torch.addcdiv(self.tensor, a.tensor, b.tensor, value=value)
-        return self
 
 
 def pure(update: Update, rows: list[Row], scalars: Scalars) -> None:
@@ -410,76 +302,11 @@ def view_as_real(tensor: Any) -> Any:
 
 # --------------------------------------------------------------------------- fused
 
-#: A value or a scalar by its number, and a statement: the operator, the number of the value that it
-#: was called on, its arguments, its named arguments.
-Argument = tuple[str, int]
-Statement = tuple[str, int, tuple[Argument, ...], tuple[tuple[str, Argument], ...]]
-Program = tuple[Statement, ...]
-
 #: Below this many elements calling a kernel takes longer than the rule does by itself.
 WORTH_A_KERNEL = 4096
 
-
-class Recorder:
-    """Writes down the statements of an update, and apart from them the scalars that they use.
-
-    The statements are the same at every step, the scalars are not: they become an argument of the
-    compiled kernel, so that neither a learning rate nor a step count compiles anything anew.
-    """
-
-    def __init__(self) -> None:
-        self.statements: list[Statement] = []
-        self.scalars: list[float] = []
-        self.values = 0
-
-    def new_value(self) -> Recorded:
-        self.values += 1
-        return Recorded(self, self.values - 1)
-
-    def argument(self, value: Any) -> Argument:
-        if isinstance(value, Recorded):
-            return ("value", value.number)
-        self.scalars.append(float(value))
-        return ("scalar", len(self.scalars) - 1)
-
-
-def _recorded(operator: str) -> Callable[..., Recorded]:
-    in_place = operator.endswith("_")
-
-    def method(self: Recorded, *args: Any, **kwargs: Any) -> Recorded:
-        recorder = self.recorder
-        arguments = tuple(recorder.argument(value) for value in args)
-        keywords = tuple((name, recorder.argument(value)) for name, value in kwargs.items())
-        recorder.statements.append((operator, self.number, arguments, keywords))
-        return self if in_place else recorder.new_value()
-
-    return method
-
-
-class Recorded:
-    """Stands for a tensor while an update is written down."""
-
-    is_sparse = False
-
-    def __init__(self, recorder: Recorder, number: int) -> None:
-        self.recorder = recorder
-        self.number = number
-
-    def is_complex(self) -> bool:
-        return False
-
-    add = _recorded("add")
-    addcmul = _recorded("addcmul")
-    neg = _recorded("neg")
-    sqrt = _recorded("sqrt")
-    add_ = _recorded("add_")
-    addcdiv_ = _recorded("addcdiv_")
-    addcmul_ = _recorded("addcmul_")
-    clamp_min_ = _recorded("clamp_min_")
-    copy_ = _recorded("copy_")
-    div_ = _recorded("div_")
-    lerp_ = _recorded("lerp_")
-    mul_ = _recorded("mul_")
+#: Small tensors are gathered for a kernel up to this many elements.
+TOGETHER_FUSED = 262_144
 
 
 def record(update: Update, width: int, scalars: Scalars) -> tuple[Program, list[float]]:
@@ -504,14 +331,16 @@ def replay(program: Program, values: list[Pure], scalars: Sequence[Tensor]) -> N
 @functools.cache
 def compile_kernel(
     program: Program, width: int, device: torch.device, dtype: torch.dtype
-) -> Callable[[Sequence[Tensor], Tensor], None]:
+) -> Callable[..., None]:
     """One kernel that carries out a program on flat tensors of any length, in one pass over memory.
+
+    It takes a tensor of the scalars, then `width` tensors.
 
     Raises:
         RuntimeError: torch.compile does not work here.
     """
 
-    def kernel(tensors: Sequence[Tensor], scalars: Tensor) -> None:
+    def kernel(scalars: Tensor, *tensors: Tensor) -> None:
         values = [Pure(tensor) for tensor in tensors]
         replay(program, values, scalars.unbind())
         write_back(tensors, values[:width])
@@ -520,13 +349,13 @@ def compile_kernel(
     own = FunctionType(kernel.__code__.replace(), globals(), "kernel", None, kernel.__closure__)
     # What the guards would check is known: flat contiguous tensors of this device and type, at
     # least two elements long (torch.compile makes 0 and 1 constants).
-    options = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+    options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     compiled = torch.compile(own, dynamic=True, fullgraph=True, options=options)
     # Compiled on a stand-in, so that the kernel is the same whichever tensor comes first.
-    stand_in = [torch.zeros(SLICE, dtype=dtype, device=device) for _ in range(width)]
+    stand_in = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
     scalars = torch.ones(count_scalars(program), dtype=scalar_dtype(dtype), device=device)
     try:
-        compiled(stand_in, scalars)
+        compiled(scalars, *stand_in)
     except Exception as error:
         raise RuntimeError(
             f"fused=True needs torch.compile to work for {device.type} (a C++ compiler on a CPU, "
@@ -536,6 +365,7 @@ def compile_kernel(
 
 
 def count_scalars(program: Program) -> int:
+    """How many scalars the statements of a program use."""
     arguments = (a for _, _, args, kw in program for a in (*args, *(value for _, value in kw)))
     return sum(kind == "scalar" for kind, _ in arguments)
 
@@ -554,25 +384,13 @@ def fused(update: Update, rows: list[Row], scalars: Scalars) -> None:
     for (device, dtype), alike in by_device_and_dtype(rows).items():
         kernel = compile_kernel(program, len(rows[0]), device, dtype)
         on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
-        for piece in pieces(alike):
+        for piece in pieces(alike, TOGETHER_FUSED):
             if sum(row[0].numel() for row in piece) < WORTH_A_KERNEL:
-                update(*map(TensorList, zip(*piece, strict=True)), **scalars)
+                cache_sized(update, piece, scalars)
             elif len(piece) == 1 and is_contiguous(piece[0]):
-                kernel([flat(tensor) for tensor in piece[0]], on_device)
+                kernel(on_device, *map(flat, piece[0]))
             else:
-                run_gathered(kernel, piece, on_device)
-
-
-def run_gathered(
-    kernel: Callable[[Sequence[Tensor], Tensor], None], rows: list[Row], scalars: Tensor
-) -> None:
-    """Run a kernel on flat copies of the rows, and copy the results back."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    gathered = [flatten(column) for column in columns]
-    kernel(gathered, scalars)
-    for i, (column, result) in enumerate(zip(columns, gathered, strict=True)):
-        if i != 1:  # the gradient
-            torch._foreach_copy_(column, unflatten(result, column))
+                gathered(functools.partial(kernel, on_device), piece)
 
 
 def check_fusible(rows: list[Row]) -> None:

@@ -40,6 +40,7 @@ class Range:
         return bool(self.low <= value) and (self.below is None or bool(value < self.below))
 
     def describe(self, name: str) -> str:
+        """The range in words, for an error message."""
         if self.low is None:
             return f"{name} may be any number but NaN"
         upper = "" if self.below is None else f" < {self.below:g}"
@@ -63,9 +64,7 @@ def _check(name: str, value: Any, allowed: Range) -> None:
     """Raise unless `value` is one number in the allowed range."""
     if isinstance(value, Tensor):
         if value.numel() != 1:
-            raise ValueError(
-                f"Tensor {name} must be 1-element, but has shape {tuple(value.shape)}"
-            )
+            raise ValueError(f"Tensor {name} must be 1-element, but has shape {tuple(value.shape)}")
     elif not hasattr(value, "__float__"):
         raise TypeError(
             f"{name} must be a number or a tensor of one element, "
@@ -225,16 +224,18 @@ class Optimizer(torch.optim.Optimizer):
         weight_decay = group["weight_decay"]
         if group["maximize"]:
             grad = grad.neg()  #                                        g ← −g
-        if isinstance(weight_decay, Tensor) or weight_decay != 0:
+        if torch.is_tensor(weight_decay) or weight_decay != 0:
             if group.get("decoupled_weight_decay"):
                 param.mul_(1 - scalars["lr"] * weight_decay)  #         θ ← θ − η λ θ
             else:
                 grad = grad.add(param, alpha=weight_decay)  #           g ← g + λ θ
+        tensors: list[Any] = [param, grad, *buffers]
         if param.is_complex() and self.views_complex_as_real:
-            param, grad, *buffers = map(executors.view_as_real, (param, grad, *buffers))
-        if grad.is_sparse and self.sparse_gradients == "by element":
-            param, grad, *buffers = executors.view_elements(param, grad, *buffers)
-        self.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
+            tensors = [executors.view_as_real(tensor) for tensor in tensors]
+        elif grad.is_sparse and self.sparse_gradients == "by element":
+            tensors = executors.view_elements(*tensors)
+        named = dict(zip(names, tensors[2:], strict=True))
+        self.rule(tensors[0], tensors[1], **named, **scalars)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -249,6 +250,8 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             RuntimeError: a gradient or a parameter is of a kind that the settings do not allow.
         """
+        if torch.cuda.is_initialized():
+            self._check_capture()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -257,6 +260,15 @@ class Optimizer(torch.optim.Optimizer):
             for group in self.param_groups:
                 self._step_group(group)
         return loss
+
+    def _check_capture(self) -> None:
+        """Raise, as torch does, if a CUDA graph is being recorded that would freeze the step."""
+        allowed = all(group.get("capturable", True) for group in self.param_groups)
+        if not allowed and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__} "
+                "but param_groups' capturable is False."
+            )
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import AT_LEAST_ZERO, ANY_NUMBER, Group, Optimizer
+from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, Group, Optimizer
 
 
 def sgd(
@@ -125,8 +125,8 @@ class SGD(Optimizer):
         super().validate(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
-                "Nesterov momentum requires a momentum and zero dampening: allowed are momentum > 0 "
-                f"and dampening = 0, given were momentum={group['momentum']} and "
+                "Nesterov momentum requires a momentum and zero dampening: allowed are "
+                f"momentum > 0 and dampening = 0, given were momentum={group['momentum']} and "
                 f"dampening={group['dampening']}"
             )
 

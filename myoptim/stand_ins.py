@@ -1,0 +1,253 @@
+"""Things that behave like tensors in the operators that rules use, so that one rule can be run in
+several ways: over lists of tensors, over some elements only, as a pure function, on paper.
+
+The operators are those of `torch.Tensor`: `add`, `addcmul`, `neg`, `sqrt`, and in place `add_`,
+`addcdiv_`, `addcmul_`, `clamp_min_`, `copy_`, `div_`, `lerp_`, `mul_`. A rule that needs another
+one adds it to the classes here.
+"""
+
+# List kernels have no public names in torch; its own optimizers use these.
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: A value or a scalar by its number, and a statement: the operator, the number of the value that it
+#: was called on, its arguments, its named arguments.
+Argument = tuple[str, int]
+Statement = tuple[str, int, tuple[Argument, ...], tuple[tuple[str, Argument], ...]]
+Program = tuple[Statement, ...]
+
+
+# --------------------------------------------------------------------------- lists
+
+
+def _in_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
+    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
+        kernel(self.tensors, *[a.tensors if type(a) is TensorList else a for a in args], **kwargs)
+        return self
+
+    return method
+
+
+def _out_of_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
+    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
+        others = [a.tensors if type(a) is TensorList else a for a in args]
+        return TensorList(kernel(self.tensors, *others, **kwargs))
+
+    return method
+
+
+class TensorList:
+    """Several tensors that behave as one in the operators that rules use, each one kernel call.
+
+    It holds a plain list, not is one, because the kernels take twice as long for a subclass.
+    """
+
+    __slots__ = ("tensors",)
+
+    is_sparse = False
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors = tensors
+
+    def is_complex(self) -> bool:
+        """Complex tensors are not put in lists."""
+        return False
+
+    add = _out_of_place(torch._foreach_add)
+    addcmul = _out_of_place(torch._foreach_addcmul)
+    neg = _out_of_place(torch._foreach_neg)
+    sqrt = _out_of_place(torch._foreach_sqrt)
+    add_ = _in_place(torch._foreach_add_)
+    addcdiv_ = _in_place(torch._foreach_addcdiv_)
+    addcmul_ = _in_place(torch._foreach_addcmul_)
+    clamp_min_ = _in_place(torch._foreach_clamp_min_)
+    copy_ = _in_place(torch._foreach_copy_)
+    div_ = _in_place(torch._foreach_div_)
+    lerp_ = _in_place(torch._foreach_lerp_)
+    mul_ = _in_place(torch._foreach_mul_)
+
+
+# --------------------------------------------------------------------------- elements
+
+
+class Elements:
+    """The elements of a dense tensor that a sparse gradient names, as one flat tensor."""
+
+    def __init__(self, dense: Tensor, mask: Tensor) -> None:
+        self.dense = dense
+        self.mask = mask
+
+    def _add(self, values: Tensor, alpha: float) -> None:
+        indices, shape = self.mask.indices(), self.mask.shape
+        self.dense.add_(torch.sparse_coo_tensor(indices, values, shape), alpha=alpha)
+
+    def addcmul_(self, a: Tensor, b: Tensor, value: float = 1) -> Elements:
+        self._add(a * b, alpha=value)
+        return self
+
+    def addcdiv_(self, a: Tensor, b: Tensor, value: float = 1) -> Elements:
+        self._add(a / b, alpha=value)
+        return self
+
+    def sqrt(self) -> Tensor:
+        return self.dense.sparse_mask(self.mask).values().sqrt()
+
+
+# --------------------------------------------------------------------------- pure functions
+
+
+class Pure:
+    """A tensor whose in-place operators make a new tensor, and whose scalars may be tensors.
+
+    Autograd and compilers need the old values; kernels such as addcdiv_ take only numbers as their
+    `value`, while a graph, a gradient or a compiler needs a scalar that stays a tensor.
+    """
+
+    is_sparse = False
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def is_complex(self) -> bool:
+        return self.tensor.is_complex()
+
+    def view_as_real(self) -> Pure:
+        """Go on with a complex tensor as pairs of real numbers."""
+        self.tensor = torch.view_as_real(self.tensor)
+        return self
+
+    def write_to(self, target: Tensor) -> None:
+        """Copy what became of the tensor to where it stays."""
+        if self.tensor.is_complex() != target.is_complex():
+            self.tensor = torch.view_as_complex(self.tensor)
+        target.copy_(self.tensor)
+
+    def neg(self) -> Pure:
+        return Pure(self.tensor.neg())
+
+    def sqrt(self) -> Pure:
+        return Pure(self.tensor.sqrt())
+
+    def add(self, other: Any, alpha: Any = 1) -> Pure:
+        return Pure(self.tensor).add_(other, alpha)
+
+    def addcmul(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
+        return Pure(self.tensor).addcmul_(a, b, value)
+
+    def add_(self, other: Any, alpha: Any = 1) -> Pure:
+        other = other.tensor if isinstance(other, Pure) else other
+        if isinstance(alpha, Tensor):
+            self.tensor = self.tensor + alpha * other
+        else:
+            self.tensor = torch.add(self.tensor, other, alpha=alpha)
+        return self
+
+    def mul_(self, factor: Any) -> Pure:
+        self.tensor = self.tensor * factor
+        return self
+
+    def div_(self, divisor: Any) -> Pure:
+        self.tensor = self.tensor / divisor
+        return self
+
+    def copy_(self, source: Pure) -> Pure:
+        self.tensor = source.tensor
+        return self
+
+    def clamp_min_(self, low: Pure) -> Pure:
+        self.tensor = torch.maximum(self.tensor, low.tensor)
+        return self
+
+    def lerp_(self, end: Pure, weight: Any) -> Pure:
+        if isinstance(weight, Tensor):
+            weight = weight.to(self.tensor.dtype)
+        self.tensor = torch.lerp(self.tensor, end.tensor, weight)
+        return self
+
+    def addcmul_(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
+        if isinstance(value, Tensor):
+            self.tensor = self.tensor + value * a.tensor * b.tensor
+        else:
+            self.tensor = torch.addcmul(self.tensor, a.tensor, b.tensor, value=value)
+        return self
+
+    def addcdiv_(self, a: Pure, b: Pure, value: Any = 1) -> Pure:
+        if isinstance(value, Tensor):
+            self.tensor = self.tensor + value * a.tensor / b.tensor
+        else:
+            self.tensor = torch.addcdiv(self.tensor, a.tensor, b.tensor, value=value)
+        return self
+
+
+# --------------------------------------------------------------------------- writing down
+
+
+class Recorder:
+    """Writes down the statements of an update, and apart from them the scalars that they use.
+
+    The statements are the same at every step, the scalars are not: they become an argument of the
+    compiled kernel, so that neither a learning rate nor a step count compiles anything anew.
+    """
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self.scalars: list[float] = []
+        self.values = 0
+
+    def new_value(self) -> Recorded:
+        """A stand-in for the next value."""
+        self.values += 1
+        return Recorded(self, self.values - 1)
+
+    def argument(self, value: Any) -> Argument:
+        """What a statement notes for an argument; a scalar is put aside."""
+        if isinstance(value, Recorded):
+            return ("value", value.number)
+        self.scalars.append(float(value))
+        return ("scalar", len(self.scalars) - 1)
+
+
+def _recorded(operator: str) -> Callable[..., Recorded]:
+    in_place = operator.endswith("_")
+
+    def method(self: Recorded, *args: Any, **kwargs: Any) -> Recorded:
+        recorder = self.recorder
+        arguments = tuple(recorder.argument(value) for value in args)
+        keywords = tuple((name, recorder.argument(value)) for name, value in kwargs.items())
+        recorder.statements.append((operator, self.number, arguments, keywords))
+        return self if in_place else recorder.new_value()
+
+    return method
+
+
+class Recorded:
+    """Stands for a tensor while an update is written down."""
+
+    is_sparse = False
+
+    def __init__(self, recorder: Recorder, number: int) -> None:
+        self.recorder = recorder
+        self.number = number
+
+    def is_complex(self) -> bool:
+        return False
+
+    add = _recorded("add")
+    addcmul = _recorded("addcmul")
+    neg = _recorded("neg")
+    sqrt = _recorded("sqrt")
+    add_ = _recorded("add_")
+    addcdiv_ = _recorded("addcdiv_")
+    addcmul_ = _recorded("addcmul_")
+    clamp_min_ = _recorded("clamp_min_")
+    copy_ = _recorded("copy_")
+    div_ = _recorded("div_")
+    lerp_ = _recorded("lerp_")
+    mul_ = _recorded("mul_")
