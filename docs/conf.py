@@ -1,13 +1,16 @@
 """The site: `make docs`. Needs no network, to build or to read."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 project = "myoptim"
 author = "The myoptim authors"
@@ -23,7 +26,7 @@ extensions = [
     "commands",
     "reference",
 ]
-exclude_patterns = ["_build", "**.ipynb_checkpoints", "tutorials/*.py"]
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 
 myst_enable_extensions = ["attrs_inline", "deflist", "dollarmath", "smartquotes"]
 myst_heading_anchors = 3
@@ -53,6 +56,21 @@ pygments_style = "friendly"
 mathjax_path = "mathjax/tex-chtml.js"
 
 
+def copy_tutorials() -> None:
+    """Bring the tutorials, which lie beside docs/, to where Sphinx reads; only what has changed."""
+    target = HERE / "tutorials"
+    target.mkdir(exist_ok=True)
+    sources = {path.name: path for path in (HERE.parent / "tutorials").glob("[!.]*")}
+    wanted = {name for name in sources if name.endswith((".md", ".ipynb"))}
+    for path in target.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    for name in wanted:
+        new, old = sources[name].read_bytes(), target / name
+        if not old.exists() or old.read_bytes() != new:
+            old.write_bytes(new)
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax and its fonts into the built site."""
     package = importlib.util.find_spec("sphinx-mathjax-offline")
@@ -66,6 +84,24 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
         copy_asset(source / part, to)
 
 
+def escape_docstring(
+    app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """Let `|x|` and `addcdiv_` in the prose of a docstring mean themselves.
+
+    In reStructuredText they are a substitution and a link; docstrings here have neither.
+    """
+    for number, line in enumerate(lines):
+        if not line.startswith("    "):  # code and mathematics
+            parts = re.split(r"(`+[^`]*`+)", line)
+            parts[::2] = [re.sub(r"\||(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
+            lines[number] = "".join(parts)
+
+
+copy_tutorials()
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", escape_docstring)
     app.connect("build-finished", copy_mathjax)

@@ -17,6 +17,23 @@
 # ## The idea
 #
 # Four optimizers, each the cure of its predecessor's fault. The story is told in one dimension at a time, with gradients that we prescribe, so that nothing but the rule can be the cause of what we see.
+#
+# ## The mathematics
+#
+# All four divide the gradient, element by element, by a measure of its own size. They differ in how they measure it:
+#
+# | | measure of size | what moves |
+# |---|---|---|
+# | Adagrad | root of the *sum* of all $g^2$ | $g$ |
+# | RMSprop | root of an *average* of $g^2$ | $g$ |
+# | Adam | root of a *corrected* average of $g^2$ | a corrected average of $g$ |
+# | AdamW | as Adam | as Adam, and the weight shrinks by itself |
+#
+# The formulas stand below, each beside the fault that it cures.
+#
+# ## The code
+#
+# One function serves the whole tutorial: it hands an optimizer the gradients that we want and writes down how far each step moves the parameter.
 
 # %%
 import numpy as np
@@ -104,7 +121,7 @@ after_burst = {
     name: -steps_taken(optim.OPTIMIZERS[name], burst, lr=1.0)[-1, 0]
     for name in ("Adagrad", "RMSprop")
 }
-print(after_burst)
+print("after the burst:", {name: round(float(step), 3) for name, step in after_burst.items()})
 assert after_burst["Adagrad"] < 0.01 and after_burst["RMSprop"] > 0.9
 
 # %% [markdown]
@@ -187,7 +204,7 @@ figure.axes[0].legend(frameon=False, fontsize="small")
 figure
 
 # %%
-print(left)
+print("left of each weight:", {name: end.round(2).tolist() for name, end in left.items()})
 alone = (1 - 1e-3 * 0.5) ** 1000
 assert left["Adam"][0] > 0.9  # hardly decayed
 assert left["Adam"][1] < 0.4  # much more than it should be
@@ -222,7 +239,7 @@ assert all(result.difference == "" for result in results)  # every bit as torch'
 assert losses["Adam"] < losses["SGD"] / 10
 
 # %% [markdown]
-# The last word is not this picture. On another function the order is another; tutorial 05 has a problem on which plain SGD beats Adam.
+# AdamW stops short: its decay pulls towards (0, 0), where this function has no minimum. Decay is for networks, not for surfaces. Nor is this picture the last word. On another function the order is another; tutorial 05 has a problem on which plain SGD beats Adam.
 #
 # ## Exercises
 #

@@ -16,7 +16,7 @@
 #
 # ## The idea
 #
-# The simplest model, $y = wx + b$, trained in the way that large models are: a module, a loss, a `DataLoader`, an optimizer. Because the answer is known in closed form, we can see how near each optimizer comes to it.
+# The simplest model, $y = wx + b$, trained in the way that large models are: a module, a loss, a `DataLoader`, an optimizer. Because the answer is known in closed form, we can see how near each optimizer comes to it. Two data sets: a hundred noisy points, taken one at a time, and fifteen points, taken all at once.
 #
 # ## The mathematics
 #
@@ -26,7 +26,7 @@
 #
 # and is least where both vanish: at the least-squares line.
 #
-# ## A noisy line, one observation at a time
+# ## The code: a noisy line, one observation at a time
 #
 # A hundred points of $y = -5x + 1$ with noise of standard deviation 0.4. The model starts far away, at weight -10 and bias -20. Batch size 1, learning rate 0.01, 20 epochs: 2,000 steps. The loss of every step is kept.
 

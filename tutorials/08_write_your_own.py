@@ -51,7 +51,7 @@ import torch
 
 folder = tempfile.TemporaryDirectory()
 submission = Path(folder.name) / "adam.py"
-submission.write_text('''\
+_ = submission.write_text('''\
 import torch
 
 
@@ -142,21 +142,21 @@ figure
 
 
 def myoptim(*arguments):
-    """Run a command as in a shell; what it prints, and its exit code."""
+    """Run a command as in a shell; its exit code and what it prints."""
     command = [sys.executable, "-m", "myoptim", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
-    print(done.stdout + done.stderr)
-    return done.returncode, done.stdout
+    return done.returncode, done.stdout + done.stderr
 
 
-code, text = myoptim("check", submission, "--seed", 0)
+code, report = myoptim("check", submission, "--seed", 0)
+print(report)
 
 # %%
 assert code == 1
-assert "diagnosis: t-per-parameter" in text
+assert "diagnosis: t-per-parameter" in report
 
 # %%
-myoptim("explain", "t-per-parameter")
+print(myoptim("explain", "t-per-parameter")[1])
 
 # %% [markdown]
 # ### Mend it
@@ -175,7 +175,8 @@ submission.write_text(text)
 
 found = compare("Adam", attempt, tolerance=64, dtype=torch.float64)
 print(str(found).replace(folder.name, "…"))
-code, _ = myoptim("check", submission, "--seed", 0)
+code, report = myoptim("check", submission, "--seed", 0)
+print(report)
 
 # %%
 assert found.only_rounding
@@ -232,7 +233,7 @@ found = compare("Adam", attempt, tolerance=64)
 assert found.first_divergence.step == 1 and not found.only_rounding
 
 momentum = Path(folder.name) / "momentum.py"
-momentum.write_text('''\
+_ = momentum.write_text('''\
 import torch
 
 
@@ -256,6 +257,6 @@ class Momentum(torch.optim.Optimizer):
                 p.sub_(group["lr"] * b)
         return loss
 ''')
-code, text = myoptim("check", momentum, "--seed", 0)
-assert code == 1 and "ema-momentum" in text
+code, report = myoptim("check", momentum, "--seed", 0)
+assert code == 1 and "ema-momentum" in report
 folder.cleanup()

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 
+def calls(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words that call a command, or each command of a group."""
+    if not hasattr(command, "commands"):
+        yield names
+        return
+    for name, subcommand in command.commands.items():
+        yield from calls(subcommand, (*names, name))
+
+
 def helps() -> Iterator[tuple[str, str]]:
     """Every command line to ask for help, and its answer."""
+    from typer.main import get_command
     from typer.testing import CliRunner
 
     from myoptim import cli
 
-    commands = [command.name for command in cli.app.registered_commands]
-    groups = {group.name: group.typer_instance for group in cli.app.registered_groups}
-    calls = [[name] for name in commands if name]
-    for name, group in groups.items():
-        calls += [[name, command.name] for command in group.registered_commands]
-    for call in calls:
+    for call in calls(get_command(cli.app)):
         answer = CliRunner().invoke(cli.app, [*call, "--help"], prog_name="myoptim")
         if answer.exit_code != 0:
             raise RuntimeError(f"myoptim {' '.join(call)} --help failed: {answer.output}")

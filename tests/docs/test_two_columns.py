@@ -1,0 +1,118 @@
+"""The page that sets source beside formula follows the source."""
+
+import importlib
+import io
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx", reason="needs the extra docs")
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+two_columns = importlib.import_module("two_columns")
+
+RULES = [
+    ("sgd.py", "sgd"),
+    ("adagrad.py", "adagrad"),
+    ("rmsprop.py", "rmsprop"),
+    ("adam.py", "adam"),
+    ("optimizer.py", "Optimizer.update"),
+]
+
+
+def rows(table: str) -> list[tuple[str, str]]:
+    """(code, formula) of every line of the body, as a reader sees them."""
+    found = re.findall(
+        r'<tr class="line[^"]*"><td><pre>(.*?)</pre></td><td class="formula">(.*?)</td>', table
+    )
+    return [tuple(unescape(re.sub("<[^>]*>", "", cell)).strip() for cell in row) for row in found]
+
+
+@pytest.mark.parametrize(("file", "name"), RULES)
+def test_every_line_of_the_rule_and_its_formula_are_there(file, name):
+    source = (ROOT / "myoptim" / file).read_text(encoding="utf-8")
+    function = two_columns.find(source, name)
+    body = source.splitlines()[function.body[1].lineno - 1 : function.end_lineno]
+    wanted = []
+    for line in body:
+        code, _, comment = line.partition("#")
+        wanted.append((code.strip(), comment.strip()))
+    assert rows(two_columns.render(source, name)) == wanted
+    assert sum(bool(formula) for _, formula in wanted) >= 3
+
+
+def test_a_formula_that_continues_the_line_above_is_indented():
+    source = (ROOT / "myoptim" / "sgd.py").read_text(encoding="utf-8")
+    table = two_columns.render(source, "sgd")
+    assert re.search(r'style="padding-left: [\d.]+em">\+ \(1 − τ\) g', table)
+
+
+def test_a_hash_in_a_string_is_no_comment():
+    source = 'def rule(x):\n    y = "# no"  # yes\n    return y\n'
+    assert rows(two_columns.render(source, "rule")) == [('y = "# no"', "yes"), ("return y", "")]
+
+
+def test_code_cannot_break_the_page():
+    source = "def rule(x):\n    return x < 1  # a < b & c\n"
+    table = two_columns.render(source, "rule")
+    assert "a &lt; b &amp; c" in table
+    assert "x < 1" not in table
+
+
+@pytest.mark.parametrize("name", ["nothing", "Optimizer", "Optimizer.nothing"])
+def test_a_wrong_name_is_an_error(name):
+    source = (ROOT / "myoptim" / "optimizer.py").read_text(encoding="utf-8")
+    with pytest.raises(LookupError, match=name.partition(".")[0]):
+        two_columns.render(source, name)
+
+
+def test_the_page_changes_with_the_source(tmp_path, monkeypatch):
+    """Sphinx is run twice on a page that nobody touched; between the runs the rule changes."""
+    from sphinx.application import Sphinx
+
+    rule = tmp_path / "some_rule.py"
+    adam = (ROOT / "myoptim" / "adam.py").read_text(encoding="utf-8")
+    rule.write_text(adam, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "index.rst").write_text("Adam\n====\n\n.. two-columns:: some_rule:adam\n")
+    (docs / "other.rst").write_text(":orphan:\n\nOther\n=====\n")
+
+    def build() -> list[str]:
+        app = Sphinx(
+            docs,
+            None,
+            tmp_path / "html",
+            tmp_path / "doctrees",
+            "html",
+            confoverrides={"extensions": ["two_columns"]},
+            status=io.StringIO(),
+            warning=io.StringIO(),
+            warningiserror=True,
+        )
+        read: list[str] = []
+        app.connect("source-read", lambda app, name, content: read.append(name))
+        app.build()
+        return read
+
+    build()
+    page = Path(tmp_path / "html" / "index.html")
+    before = rows(page.read_text(encoding="utf-8"))
+    assert build() == []  # nothing has changed, nothing is read again
+
+    line = (
+        "param.addcdiv_(exp_avg, root.add_(eps), value=-step_size)  #      θ ← θ − η m̂ / (√v̂ + ε)"
+    )
+    assert adam.count(line) == 1
+    new = "param.sub_(step_size * exp_avg / root)  # θ ← θ − η m̂ / √v̂"
+    rule.write_text(adam.replace(line, new), encoding="utf-8")
+    assert build() == ["index"]
+    after = rows(page.read_text(encoding="utf-8"))
+    assert len(after) == len(before)
+    assert after[:-1] == before[:-1]
+    assert after[-1] == ("param.sub_(step_size * exp_avg / root)", "θ ← θ − η m̂ / √v̂")
