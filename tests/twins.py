@@ -2,15 +2,19 @@
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, parameters
 from registry import Options, Row
 from tensors import Spec, source
 from torch import Tensor
 from torch.optim import Optimizer
+
+from myoptim import executors
 
 
 def parameter(values: Tensor) -> torch.nn.Parameter:
@@ -24,6 +28,16 @@ def save_and_load(state: Any) -> Any:
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
+
+
+@contextmanager
+def tiny_pieces() -> Iterator[None]:
+    """Tensors of a few elements are cut, gathered and compiled as otherwise only large ones are."""
+    tiny = {"IN_CACHE": 64, "TOGETHER": 24, "TOGETHER_FUSED": 24, "WORTH_A_KERNEL": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in tiny.items():
+            patch.setattr(executors, name, value)
+        yield
 
 
 def attempt(function: Callable[[], Any]) -> tuple[Any, Exception | None]:

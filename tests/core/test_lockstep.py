@@ -7,6 +7,7 @@ learning rates change, groups are added, checkpoints change hands, parameters fr
 import copy
 import pickle
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from hypothesis import settings
@@ -20,7 +21,7 @@ from hypothesis.stateful import (
 )
 from registry import EXECUTORS, Options, Row, each_row, runs_with_foreach
 from tensors import KINDS, gradient_layouts, models, seeds
-from twins import Twins
+from twins import Twins, tiny_pieces
 
 STATEFUL_STEPS = 20
 
@@ -32,6 +33,10 @@ class Lockstep(RuleBasedStateMachine):
         super().__init__()
         self.row = row
         self.twins: Twins | None = None
+        self.limits = ExitStack()
+
+    def teardown(self) -> None:
+        self.limits.close()
 
     def draw_options(
         self, data: st.DataObject, defaults: Options | None = None, without: Sequence[str] = ()
@@ -44,9 +49,19 @@ class Lockstep(RuleBasedStateMachine):
         return self.row.legal(chosen, defaults or self.row.twin_kwargs)
 
     @initialize(
-        data=st.data(), specs=models(), executor=st.sampled_from(sorted(EXECUTORS)), seed=seeds
+        data=st.data(),
+        specs=models(),
+        executor=st.sampled_from(sorted(EXECUTORS)),
+        tiny=st.booleans(),
+        seed=seeds,
     )
-    def build(self, data: st.DataObject, specs: list, executor: str, seed: int) -> None:
+    def build(self, data: st.DataObject, specs: list, executor: str, tiny: bool, seed: int) -> None:
+        """With `tiny`, small tensors are cut and gathered as otherwise only large ones are."""
+        if tiny:
+            self.limits.enter_context(tiny_pieces())
+        self.start(data, specs, executor, seed)
+
+    def start(self, data: st.DataObject, specs: list, executor: str, seed: int) -> None:
         self.executor = executor
         options = self.draw_options(data)
         self.twins = Twins(self.row, specs, options, EXECUTORS[executor], seed)
@@ -56,7 +71,7 @@ class Lockstep(RuleBasedStateMachine):
     @rule(data=st.data(), specs=models(), seed=seeds)
     def build_anew(self, data: st.DataObject, specs: list, seed: int) -> None:
         """Both refused a step, with the same error, and may have stopped halfway."""
-        self.build(data, specs, self.executor, seed)
+        self.start(data, specs, self.executor, seed)
 
     @property
     def alive(self) -> bool:
