@@ -102,7 +102,7 @@ def by_device(update: Update, rows: list[Row], scalars: Scalars) -> None:
         param, grad = row[0], row[1]
         if type(param) not in PLAIN or type(grad) is not Tensor or grad.is_sparse:
             update(*row, **scalars)
-        elif param.is_cpu and param.dtype in EXACT:
+        elif param.is_cpu and param.dtype in EXACT and grad.dtype is param.dtype:
             on_cpu.append(row)
         elif param.device.type in foreach_devices() and not param.is_complex():
             on_accelerator.append(row)
@@ -201,14 +201,15 @@ def cache_sized(update: Update, rows: list[Row], scalars: Scalars) -> None:
     Most of a step on a CPU is waiting, for memory when tensors are large and for Python when they
     are small. The temporaries of a piece stay in the cache, and do not grow with the model.
     """
-    for piece in pieces(rows, TOGETHER):
-        if len(piece) <= WORTH_A_LIST:
-            for row in piece:
-                in_slices(update, row, scalars)
-        elif len(piece[0]) < WORTH_GATHERING:
-            update(*map(TensorList, zip(*piece, strict=True)), **scalars)
-        else:
-            gathered(functools.partial(update, **scalars), piece)
+    for alike in by_device_and_dtype(rows).values():
+        for piece in pieces(alike, TOGETHER):
+            if len(piece) <= WORTH_A_LIST:
+                for row in piece:
+                    in_slices(update, row, scalars)
+            elif len(piece[0]) < WORTH_GATHERING:
+                update(*map(TensorList, zip(*piece, strict=True)), **scalars)
+            else:
+                gathered(functools.partial(update, **scalars), piece)
 
 
 def pieces(rows: list[Row], limit: int) -> Iterator[list[Row]]:

@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -221,7 +221,7 @@ class Optimizer(torch.optim.Optimizer):
             buffers: the parameter's state, each shaped like the parameter.
             scalars: the arguments of the rule that are no tensors.
         """
-        weight_decay = group["weight_decay"]
+        weight_decay = cast("float", group["weight_decay"])
         if group["maximize"]:
             grad = grad.neg()  #                                        g ← −g
         if torch.is_tensor(weight_decay) or weight_decay != 0:
