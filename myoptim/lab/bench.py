@@ -1,0 +1,464 @@
+"""Speed and memory of every optimizer beside its twin of torch.
+
+All ways of running an optimizer (the columns) make a step in turn, in one process, each on its own
+copy of the same parameters: what else the machine does, and how warm it is, hits all of them alike.
+
+>>> report = bench(["SGD"], ["scalars"], repeats=3, fused=False)
+>>> [timing.rounds for timing in report.timings], list(report.timings[0].seconds)
+([3], ['ours', 'torch', 'torch foreach', 'torch fused'])
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import json
+import math
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import myoptim
+from myoptim.lab.errors import UsageError, unknown
+from myoptim.lab.race import versions
+
+#: Whose step is timed, in the order of the columns.
+COLUMNS = ("ours", "ours fused", "torch", "torch foreach", "torch fused")
+
+DEVICES = ("cpu", "cuda")
+
+#: Steps before any is measured: state is made, kernels are compiled and loaded.
+WARM_UP = 3
+
+#: Rounds that a cell has even when its time is up: fewer make no median.
+FEWEST_ROUNDS = 5
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The parameters of a model.
+
+    Attributes:
+        title: what it is.
+        shapes: of its parameters.
+        timed: False where only memory is measured.
+    """
+
+    title: str
+    shapes: Sequence[Shape]
+    timed: bool = True
+
+    @property
+    def elements(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(map(math.prod, self.shapes))
+
+
+def _linear(inputs: int, outputs: int) -> list[Shape]:
+    return [(outputs, inputs), (outputs,)]
+
+
+def _conv(inputs: int, outputs: int, kernel: int) -> list[Shape]:
+    """A convolution without bias and the batch normalization after it."""
+    return [(outputs, inputs, kernel, kernel), (outputs,), (outputs,)]
+
+
+def _conv_net(width: int, blocks: Sequence[int], classes: int) -> list[Shape]:
+    """A residual network of bottleneck blocks; with width 64 and blocks 3, 4, 6, 3 ResNet-50."""
+    shapes = _conv(3, width, 7)
+    inputs = width
+    for stage, count in enumerate(blocks):
+        inner = width * 2**stage
+        for block in range(count):
+            shapes += _conv(inputs, inner, 1) + _conv(inner, inner, 3) + _conv(inner, 4 * inner, 1)
+            if block == 0:
+                shapes += _conv(inputs, 4 * inner, 1)  # the shortcut
+            inputs = 4 * inner
+    return shapes + _linear(inputs, classes)
+
+
+def _transformer(width: int, layers: int, vocabulary: int, context: int) -> list[Shape]:
+    """A decoder laid out as GPT-2; with width 768 and 12 layers its smallest."""
+    norm = [(width,), (width,)]
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    feed_forward = _linear(width, 4 * width) + _linear(4 * width, width)
+    layer = norm + attention + norm + feed_forward
+    return [(vocabulary, width), (context, width), *(layer * layers), *norm]
+
+
+SIZES = {
+    "scalars": Size("two tensors of 1 element", [(1,), (1,)]),
+    "mlp": Size("MLP, 784-256-128-10", _linear(784, 256) + _linear(256, 128) + _linear(128, 10)),
+    "convnet": Size(
+        "conv net, ResNet-50 at width 40", _conv_net(width=40, blocks=(3, 4, 6, 3), classes=1000)
+    ),
+    "transformer": Size(
+        "transformer, GPT-2 at width 256",
+        _transformer(width=256, layers=12, vocabulary=8192, context=512),
+    ),
+    "large": Size("one tensor of 10 million", [(10_000_000,)]),
+    "many": Size("2,000 tensors of 100", [(100,)] * 2000),
+    "160MB": Size("one tensor of 160 MB", [(40_000_000,)], timed=False),
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a step takes.
+
+    Attributes:
+        size: a name of `SIZES`.
+        optimizer: a name of `myoptim.OPTIMIZERS`.
+        rounds: how many steps each column made.
+        seconds: of each column the median, in seconds; columns that do not exist are left out.
+        compile_seconds: what the first steps of ours fused took beyond that; None if not timed.
+    """
+
+    size: str
+    optimizer: str
+    rounds: int
+    seconds: dict[str, float]
+    compile_seconds: float | None
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Time of ours / time of torch's, below 1 where ours is faster.
+
+        `default`: both as they come. `fused`: ours fused against the best of torch, which is its
+        fused kernel, and where there is none the better of default and foreach.
+        """
+        took = self.seconds
+        ratios = {"default": took["ours"] / took["torch"]}
+        if "ours fused" in took:
+            best = took.get("torch fused", min(took["torch"], took["torch foreach"]))
+            ratios["fused"] = took["ours fused"] / best
+        return ratios
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The most bytes that a default step holds beyond what it began with.
+
+    Attributes:
+        size: a name of `SIZES`.
+        optimizer: a name of `myoptim.OPTIMIZERS`.
+        ours: of our default.
+        torch: of torch's default.
+    """
+
+    size: str
+    optimizer: str
+    ours: int
+    torch: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Ratios of all timings in one.
+
+    Attributes:
+        geometric_mean: of the ratios.
+        worst: the largest of them.
+        size: where that is.
+        optimizer: where that is.
+    """
+
+    geometric_mean: float
+    worst: float
+    size: str
+    optimizer: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, and on what.
+
+    Attributes:
+        device: the processor, without the name of the machine.
+        threads: that torch used on the CPU.
+        versions: of what the figures may depend on.
+        timings: one for each size that is timed and each optimizer.
+        memory: one for each size and optimizer.
+    """
+
+    device: str
+    threads: int
+    versions: dict[str, str]
+    timings: list[Timing]
+    memory: list[Memory]
+
+    def summaries(self) -> dict[str, Summary]:
+        """A summary for each ratio of `Timing.ratios`."""
+        kinds = self.timings[0].ratios if self.timings else ()
+        return {kind: summarize(self.timings, kind) for kind in kinds}
+
+    def compile_seconds(self) -> dict[str, float]:
+        """Seconds spent compiling, over all sizes, for each optimizer."""
+        spent: dict[str, float] = {}
+        for timing in self.timings:
+            if timing.compile_seconds is not None:
+                name = timing.optimizer
+                spent[name] = spent.get(name, 0.0) + timing.compile_seconds
+        return spent
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON. Times are in seconds, memory is in bytes."""
+        sizes = dict.fromkeys(memory.size for memory in self.memory)
+        return {
+            "device": self.device,
+            "threads": self.threads,
+            "versions": self.versions,
+            "sizes": {
+                name: {"tensors": len(SIZES[name].shapes), "elements": SIZES[name].elements}
+                for name in sizes
+            },
+            "timings": [
+                {
+                    **asdict(timing),
+                    "seconds": {column: timing.seconds.get(column) for column in COLUMNS},
+                    "ratios": timing.ratios,
+                }
+                for timing in self.timings
+            ],
+            "memory": [asdict(memory) for memory in self.memory],
+            "summaries": {kind: asdict(summary) for kind, summary in self.summaries().items()},
+            "compile_seconds": self.compile_seconds(),
+        }
+
+
+def summarize(timings: Sequence[Timing], kind: str) -> Summary:
+    """The geometric mean of one kind of ratio, and the worst of them."""
+    worst = max(timings, key=lambda timing: timing.ratios[kind])
+    mean = statistics.geometric_mean(timing.ratios[kind] for timing in timings)
+    return Summary(mean, worst.ratios[kind], worst.size, worst.optimizer)
+
+
+def bench(
+    optimizers: Sequence[str] | None = None,
+    sizes: Sequence[str] | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    repeats: int = 1000,
+    seconds: float = 2.0,
+    fused: bool = True,
+    times: bool = True,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> Report:
+    """Measure a step of each optimizer on each size, ours beside torch's.
+
+    Args:
+        optimizers: names of `myoptim.OPTIMIZERS`; by default all.
+        sizes: names of `SIZES`; by default all.
+        device: "cpu" or "cuda".
+        threads: that torch uses on a CPU; by default as many as it is set to.
+        repeats: the most rounds for a size and an optimizer; each column makes a step per round.
+        seconds: after which no new round begins, once there were `FEWEST_ROUNDS`.
+        fused: whether to time ours fused, which has to be compiled first.
+        times: False to measure memory alone.
+        progress: wraps the range of pairs of a size and an optimizer.
+
+    Raises:
+        UsageError: a name is unknown, a number is out of range, there is no such device, or
+            nothing can be compiled here.
+    """
+    optimizers = _known("optimizer", optimizers, myoptim.OPTIMIZERS)
+    sizes = _known("size", sizes, SIZES)
+    where = _check_device(device)
+    _check_at_least_one("repeats", repeats)
+    _check_at_least_one("threads", threads)
+    if not seconds > 0:
+        raise UsageError(f"seconds must be above 0; got {seconds}")
+
+    timings: list[Timing] = []
+    memory: list[Memory] = []
+    cells = list(itertools.product(sizes, optimizers))
+    with _threads(threads):
+        for i in progress(range(len(cells))):
+            size, optimizer = cells[i]
+            if times and SIZES[size].timed:
+                timings.append(_time(size, optimizer, where, repeats, seconds, fused))
+            memory.append(_measure_memory(size, optimizer, where))
+        return Report(_describe(where), torch.get_num_threads(), versions(), timings, memory)
+
+
+def _known(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:
+    known = list(known)
+    for name in names or ():
+        if name not in known:
+            raise unknown(kind, name, known)
+    return list(dict.fromkeys(names or known))
+
+
+def _check_device(name: str) -> torch.device:
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device 'cuda': torch finds no CUDA device here; allowed is cpu")
+    return torch.device(name)
+
+
+def _check_at_least_one(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name} must be at least 1; got {value}")
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Generator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.backends.cpu.get_cpu_capability()})"
+
+
+# --------------------------------------------------------------------------- time
+
+
+def _time(
+    size: str, optimizer: str, device: torch.device, repeats: int, seconds: float, fused: bool
+) -> Timing:
+    columns = _columns(myoptim.OPTIMIZERS[optimizer], SIZES[size], device, fused)
+    synchronize = torch.get_device_module(device).synchronize
+    first = {name: _warm_up(name, column, synchronize) for name, column in columns.items()}
+    taken = _rounds(columns, synchronize, repeats, seconds)
+    medians = {name: statistics.median(taken[name]) for name in columns}
+    compiling = None
+    if fused:
+        compiling = max(0.0, first["ours fused"] - WARM_UP * medians["ours fused"])
+    return Timing(size, optimizer, len(taken["ours"]), medians, compiling)
+
+
+def _columns(
+    cls: Any, size: Size, device: torch.device, fused: bool
+) -> dict[str, torch.optim.Optimizer]:
+    """An optimizer for each column that exists, each with its own copy of the parameters."""
+    params = functools.partial(_params, size, device)
+    twin = functools.partial(cls.torch_twin, **cls.twin_kwargs)
+    columns = {"ours": cls(params())}
+    if fused:
+        columns["ours fused"] = cls(params(), fused=True)
+    columns["torch"] = twin(params())
+    columns["torch foreach"] = twin(params(), foreach=True)
+    if "fused" in inspect.signature(twin).parameters:
+        columns["torch fused"] = twin(params(), fused=True)
+    return columns
+
+
+def _params(size: Size, device: torch.device) -> list[torch.Tensor]:
+    """Random parameters with random gradients, the same at every call.
+
+    Steps leave the gradients as they are, but for torch's foreach SGD with Nesterov's momentum,
+    which adds the momentum to them; they grow until they are infinite, which costs no time.
+    """
+    generator = torch.Generator(device).manual_seed(0)
+    params: list[torch.Tensor] = []
+    for shape in size.shapes:
+        param = torch.randn(shape, generator=generator, device=device).requires_grad_()
+        param.grad = torch.randn(shape, generator=generator, device=device)
+        params.append(param)
+    return params
+
+
+def _warm_up(
+    column: str, optimizer: torch.optim.Optimizer, synchronize: Callable[[], None]
+) -> float:
+    """Make the first steps; the seconds that they take together."""
+    try:
+        return sum(_step_seconds(optimizer, synchronize) for _ in range(WARM_UP))
+    except RuntimeError as error:
+        if column != "ours fused":
+            raise
+        raise UsageError(f"{error} Leave it out with --no-fused.") from error
+
+
+def _step_seconds(optimizer: torch.optim.Optimizer, synchronize: Callable[[], None]) -> float:
+    synchronize()
+    start = time.perf_counter()
+    optimizer.step()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def _rounds(
+    columns: dict[str, torch.optim.Optimizer],
+    synchronize: Callable[[], None],
+    repeats: int,
+    seconds: float,
+) -> dict[str, list[float]]:
+    """The seconds of every step.
+
+    Garbage is collected as in training: the containers that a step makes are part of its cost.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in columns}
+    end = time.perf_counter() + seconds
+    for done, order in enumerate(itertools.islice(rotations(list(columns)), repeats)):
+        if done >= FEWEST_ROUNDS and time.perf_counter() > end:
+            break
+        for name in order:
+            taken[name].append(_step_seconds(columns[name], synchronize))
+    return taken
+
+
+def rotations(names: list[str]) -> Iterator[list[str]]:
+    """The names without end, in each list beginning one later than in the list before."""
+    for i in itertools.count():
+        first = i % len(names)
+        yield names[first:] + names[:first]
+
+
+# --------------------------------------------------------------------------- memory
+
+
+def _measure_memory(size: str, optimizer: str, device: torch.device) -> Memory:
+    cls: Any = myoptim.OPTIMIZERS[optimizer]
+
+    def peak(make: Callable[..., torch.optim.Optimizer], settings: dict[str, Any]) -> int:
+        made = make(_params(SIZES[size], device), **settings)
+        for _ in range(WARM_UP):
+            made.step()
+        return peak_bytes(made.step, device)
+
+    return Memory(size, optimizer, peak(cls, {}), peak(cls.torch_twin, cls.twin_kwargs))
+
+
+def peak_bytes(work: Callable[[], Any], device: torch.device) -> int:
+    """The most bytes of tensors that `work` holds on the device beyond what was there before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    # The profiler announces itself on standard error, at level 5.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        recorded.export_chrome_trace(str(path))
+        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    # Every allocation is an event with the bytes taken, every release one with them negative.
+    changes = [event for event in events if event.get("name") == "[memory]"]
+    changes.sort(key=lambda event: event["ts"])
+    return max(itertools.accumulate((e["args"]["Bytes"] for e in changes), initial=0))
