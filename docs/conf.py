@@ -30,7 +30,7 @@ exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 
 myst_enable_extensions = ["attrs_inline", "deflist", "dollarmath", "smartquotes"]
 myst_heading_anchors = 3
-# Tutorials come with their outputs, `make tutorials` runs them; pages that say so run at each build.
+# Tutorials come with their outputs: `make tutorials` runs them. Pages that say so run now.
 nb_execution_mode = "off"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
@@ -39,7 +39,12 @@ nb_merge_streams = True
 default_role = "code"  # single backticks in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them
-autodoc_default_options = {"members": True}
+autodoc_default_options = {
+    "members": True,
+    # What every optimizer sets for the base class, whose page explains it.
+    "exclude-members": "torch_twin, twin_kwargs, rule, ranges, counts_steps, "
+    "views_complex_as_real, sparse_gradients, step",
+}
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Public", "notes_style")]
 toc_object_entries = False
@@ -76,7 +81,8 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     package = importlib.util.find_spec("sphinx-mathjax-offline")
     if error or app.builder.format != "html":
         return
-    assert package and package.origin
+    assert package is not None
+    assert package.origin is not None
     source = Path(package.origin).parent / "static" / "mathjax"
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in ("tex-chtml.js", "output/chtml/fonts"):
@@ -98,10 +104,22 @@ def escape_docstring(
             lines[number] = "".join(parts)
 
 
+def keep_attribute(
+    app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """Keep the comment on an attribute as written: to napoleon a colon ends a type."""
+    if what in ("attribute", "data"):
+        before = WRITTEN.setdefault(name, list(lines))
+        lines[:] = before
+
+
+WRITTEN: dict[str, list[str]] = {}
 copy_tutorials()
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", escape_docstring)
+    for priority in (400, 600):  # before napoleon and after it
+        app.connect("autodoc-process-docstring", keep_attribute, priority)
+    app.connect("autodoc-process-docstring", escape_docstring, 700)
     app.connect("build-finished", copy_mathjax)

@@ -160,9 +160,8 @@ assert list(optimizer.state_dict()["state"][0]) == ["momentum_buffer"]
 #
 # Save parameters and optimizer after five steps, load them into new ones, and go on. The run that was interrupted and the one that was not must end in the same place, to the last bit.
 
+
 # %%
-
-
 def train(weight, optimizer, steps):
     """Minimize the sum of squares."""
     for _ in range(steps):

@@ -52,9 +52,8 @@ def by_hand():
 #
 # The same with autograd for the gradient and an optimizer for the update.
 
+
 # %%
-
-
 def by_object(optimizer_class):
     rows = []
     x = torch.tensor(START, dtype=torch.float64, requires_grad=True)
@@ -117,9 +116,8 @@ run.param("x")[:5]
 #
 # $f(x) = (2x)^2 = 4x^2$ in float32, from $x = 2$, at $\eta = 0.01$. The gradient is $8x$. By hand the update is `x.data.sub_(lr * x.grad)`; the object gives the same bits.
 
+
 # %%
-
-
 def f(x):
     return (2 * x) ** 2
 

@@ -74,9 +74,8 @@ assert all(np.isclose(w.sum(), 1 - beta**100) for beta, w in weights.items())
 #
 # $f(x) = 4x^2$ once more, from $x = 2$: learning rate 0.01 with momentum 0.9, against 0.03 with none.
 
+
 # %%
-
-
 def descend(optimizer_class, steps=100, **settings):
     """x before the first and after every step."""
     x = torch.tensor(2.0, requires_grad=True)

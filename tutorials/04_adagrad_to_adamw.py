@@ -145,7 +145,9 @@ m, v = 1 - 0.9**t, 1 - 0.999**t  # the averages of a gradient that is always 1
 uncorrected = m / np.sqrt(v)
 corrected = -steps_taken(optim.Adam, np.ones(1000), lr=1.0)[:, 0]
 
-figure = plots.new_figure("Bias correction, gradient always 1, lr 1", panels=2, panel_size=(4.4, 3.2))
+figure = plots.new_figure(
+    "Bias correction, gradient always 1, lr 1", panels=2, panel_size=(4.4, 3.2)
+)
 averages, lengths = figure.axes
 averages.semilogx(t, m, color="#0072B2", label="m")
 averages.semilogx(t, v, color="#009E73", label="v")
@@ -169,7 +171,12 @@ x = torch.zeros(1, requires_grad=True)
 adam = optim.Adam([x])
 x.grad = torch.ones(1)
 adam.step()
-print("after one step: m =", adam.state[x]["exp_avg"].item(), "v =", adam.state[x]["exp_avg_sq"].item())
+print(
+    "after one step: m =",
+    adam.state[x]["exp_avg"].item(),
+    "v =",
+    adam.state[x]["exp_avg_sq"].item(),
+)
 assert np.isclose(adam.state[x]["exp_avg"].item(), 0.1)
 assert np.isclose(adam.state[x]["exp_avg_sq"].item(), 0.001)
 

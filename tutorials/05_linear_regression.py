@@ -67,7 +67,9 @@ def fit(optimizer_class, epochs=20, lr=0.01):
 runs = {name: fit(optim.OPTIMIZERS[name]) for name in ("SGD", "Adam")}
 print("optimizer  weight   bias    mean loss of the last epoch")
 for name, (model, losses) in runs.items():
-    print(f"{name:9}  {model.weight.item():6.3f}  {model.bias.item():6.3f}   {losses[-100:].mean():.4f}")
+    print(
+        f"{name:9}  {model.weight.item():6.3f}  {model.bias.item():6.3f}   {losses[-100:].mean():.4f}"
+    )
 
 # %%
 sgd, sgd_losses = runs["SGD"]

@@ -75,7 +75,9 @@ def fit(seed, iterations=1000):
 
 model, losses = fit(SEED)
 a, k, b = model.weights.tolist()
-print(f"a {a:.4f}, k {k:.5f}, b {b:.4f}; RMSE {losses[0]:.3f} at the start, {losses[-1]:.4f} at the end")
+print(
+    f"a {a:.4f}, k {k:.5f}, b {b:.4f}; RMSE {losses[0]:.3f} at the start, {losses[-1]:.4f} at the end"
+)
 
 # %%
 assert 0.69 <= a <= 0.70 and 0.0097 <= k <= 0.0099 and 0.198 <= b <= 0.201
@@ -105,9 +107,8 @@ figure
 #
 # `curve_fit` solves the same problem by Levenberg and Marquardt's method, which uses that the loss is a sum of squares. It needs a handful of iterations. Both find the same minimum.
 
+
 # %%
-
-
 def formula(x, a, k, b):
     return a * np.exp(-k * x) + b
 
@@ -130,7 +131,10 @@ ends = []
 for seed in range(5):
     other, history = fit(seed)
     ends.append(history[-1])
-    print(f"seed {seed}: RMSE {history[-1]:.4f}, weights", [round(w, 4) for w in other.weights.tolist()])
+    print(
+        f"seed {seed}: RMSE {history[-1]:.4f}, weights",
+        [round(w, 4) for w in other.weights.tolist()],
+    )
 
 # %%
 assert [end < 0.0205 for end in ends] == [True, True, True, False, True]
@@ -179,9 +183,8 @@ print("mean", (faces.numpy() * p).sum(), " multiplier", multiplier.item())
 #
 # The largest entropy has $p_i \propto e^{-\lambda i}$, where $\lambda$ makes the mean come out: one equation in one unknown. And scipy's SLSQP takes constraints directly.
 
+
 # %%
-
-
 def tilted(lam):
     weights = np.exp(-lam * np.arange(1, 7))
     return weights / weights.sum()

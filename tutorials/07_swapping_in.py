@@ -125,9 +125,8 @@ figure
 #
 # Torch trains for five epochs and saves. We load and finish. And the other way round. Either must end where the uninterrupted run ends.
 
+
 # %%
-
-
 def save(model, optimizer):
     file = io.BytesIO()
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
@@ -164,9 +163,8 @@ assert whole == to_ours == to_torch == curves["AdamW"]
 #
 # All else that goes with `torch.optim` goes with these classes, for they *are* `torch.optim.Optimizer`s. Two groups, no weight decay on biases, and a cosine schedule:
 
+
 # %%
-
-
 def with_schedule(optimizer_class, **settings):
     model = new_model()
     weights = [p for p in model.parameters() if p.ndim > 1]

@@ -51,7 +51,7 @@ import torch
 
 folder = tempfile.TemporaryDirectory()
 submission = Path(folder.name) / "adam.py"
-_ = submission.write_text('''\
+_ = submission.write_text("""\
 import torch
 
 
@@ -82,7 +82,7 @@ class Adam(torch.optim.Optimizer):
                 v_hat = state["v"] / (1 - beta2**self.t)
                 p.sub_(group["lr"] * m_hat / (v_hat.sqrt() + group["eps"]))
         return loss
-''')
+""")
 
 # %% [markdown]
 # ### Does it work?
@@ -138,9 +138,8 @@ figure
 #
 # `myoptim check` runs the file in a process of its own, puts it through probes, and compares its trace with that of every mistake in a catalogue. It names the mistake and hints at the answer without giving it.
 
+
 # %%
-
-
 def myoptim(*arguments):
     """Run a command as in a shell; its exit code and what it prints."""
     command = [sys.executable, "-m", "myoptim", *map(str, arguments)]
@@ -192,11 +191,11 @@ exact = text.replace(
 start, end = exact.index("                m_hat ="), exact.index("        return loss")
 exact = (
     exact[:start]
-    + '''\
+    + """\
                 root = state["v"].sqrt() / (1 - beta2 ** state["t"]) ** 0.5
                 step_size = group["lr"] / (1 - beta1 ** state["t"])
                 p.addcdiv_(state["m"], root + group["eps"], value=-step_size)
-'''
+"""
     + exact[end:]
 )
 submission.write_text(exact)
@@ -233,7 +232,7 @@ found = compare("Adam", attempt, tolerance=64)
 assert found.first_divergence.step == 1 and not found.only_rounding
 
 momentum = Path(folder.name) / "momentum.py"
-_ = momentum.write_text('''\
+_ = momentum.write_text("""\
 import torch
 
 
@@ -256,7 +255,7 @@ class Momentum(torch.optim.Optimizer):
                 b.mul_(mu).add_(p.grad, alpha=1 - mu)
                 p.sub_(group["lr"] * b)
         return loss
-''')
+""")
 code, report = myoptim("check", momentum, "--seed", 0)
 assert code == 1 and "ema-momentum" in report
 folder.cleanup()

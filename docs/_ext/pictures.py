@@ -1,8 +1,8 @@
 """The directive `race`: the picture of a race, run when the site is built.
 
-    ```{race} ravine SGD Adam
-    :alt: what there is to see
-    ```
+```{race} ravine SGD Adam
+:alt: what there is to see
+```
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ def own_methods(cls: type) -> Iterator[str]:
     """The public methods that a class's body defines, but for operators that are torch's."""
     for name, value in vars(cls).items():
         defined_here = getattr(value, "__qualname__", "") == f"{cls.__qualname__}.{name}"
-        if inspect.isfunction(value) and defined_here and not name.startswith("_"):
-            if not hasattr(torch.Tensor, name):
-                yield name
+        public = inspect.isfunction(value) and defined_here and not name.startswith("_")
+        if public and not hasattr(torch.Tensor, name):
+            yield name
 
 
 def undocumented(env: BuildEnvironment) -> list[str]:

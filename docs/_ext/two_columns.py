@@ -75,7 +75,7 @@ def split(source: str, function: ast.FunctionDef) -> tuple[list[Line], list[Line
 
     def line(row: int) -> Line:
         column, text = comments.get(row, (len(lines[row - 1]), ""))
-        formula = text[1:].strip()
+        formula = text[1:].partition("#")[0].strip()  # what follows is for a type checker
         start = column + len(text) - len(text[1:].lstrip())
         code = lines[row - 1][:column].rstrip()
         return Line(row, code, formula, start - margin if formula else 0)
@@ -97,9 +97,10 @@ def render(source: str, name: str) -> str:
     """The function as an HTML table of two columns, code and formula."""
     function = find(source, name)
     head, body = split(source, function)
-    rows: list[str] = []
-    for code in highlighted(head):
-        rows.append(f'<tr class="head"><td colspan="2"><pre>{code}</pre></td></tr>')
+    rows = [
+        f'<tr class="head"><td colspan="2"><pre>{code}</pre></td></tr>'
+        for code in highlighted(head)
+    ]
     docstring = ast.get_docstring(function)
     if docstring:
         summary = html.escape(docstring.split("\n\n")[0].replace("\n", " "))

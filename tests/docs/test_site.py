@@ -14,6 +14,18 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--enable-logging=stderr",
+]
 WIDTHS = (1280, 390)
 SECONDS = 200
 
@@ -48,8 +60,7 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_the_pages_that_must_be_there(site: Path):
-    names = "sgd momentum nesterov adagrad rmsprop adam adamw".split()
-    for name in names:
+    for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"):
         text = (site / "optimizers" / f"{name}.html").read_text(encoding="utf-8")
         assert 'class="two-columns highlight"' in text
         for heading in ("The source", "When to use it", "History", "Differences", "Sources"):
@@ -81,7 +92,8 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]):
     for path, page in pages.items():
         for load in page.loads:
             parts = urlsplit(load)
-            assert parts.scheme in ("", "data") and not parts.netloc, (path.name, load)
+            assert parts.scheme in ("", "data"), (path.name, load)
+            assert not parts.netloc, (path.name, load)
             if not parts.scheme:
                 assert (path.parent / unquote(parts.path)).exists(), (path.name, load)
     for style in site.rglob("*.css"):
@@ -171,9 +183,7 @@ def test_in_a_browser(site: Path, pages: dict[Path, Page], tmp_path: Path):
             browser = subprocess.Popen(
                 [
                     str(CHROMIUM),
-                    *"--headless --no-sandbox --disable-gpu --disable-quic --no-first-run".split(),
-                    *"--disable-background-networking --disable-component-update".split(),
-                    *"--disable-sync --disable-dev-shm-usage --enable-logging=stderr".split(),
+                    *FLAGS,
                     f"--user-data-dir={tmp_path / 'profile'}",
                     "--window-size=1400,1000",
                     "--remote-debugging-port=0",  # else it would end when the page is loaded
