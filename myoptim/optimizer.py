@@ -183,13 +183,24 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over unpickled or loaded state, completing what an older version did not store."""
         super().__setstate__(state)
-        signature = inspect.signature(type(self).__init__)
+        arguments = self._argument_defaults()
         for group in self.param_groups:
             for name in self.defaults:
-                if name in signature.parameters:
-                    group.setdefault(name, signature.parameters[name].default)
+                if name in arguments:
+                    group.setdefault(name, arguments[name])
             for param in group["params"]:
                 self._complete_state(self.state.get(param, {}), param, group)
+
+    @classmethod
+    def _argument_defaults(cls) -> dict[str, Any]:
+        """The defaults of the constructor's arguments, those of base classes included."""
+        constructors = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
+        return {
+            parameter.name: parameter.default
+            for constructor in reversed(constructors)
+            for parameter in inspect.signature(constructor).parameters.values()
+            if parameter.default is not parameter.empty
+        }
 
     def _complete_state(self, state: dict[str, Any], param: Tensor, group: Group) -> None:
         """Old checkpoints hold numbers for counters, and None for momentum not begun yet."""

@@ -10,7 +10,7 @@ A command returns None for success, raises `typer.Exit(common.NEGATIVE)` for a n
 and lets `myoptim.lab.errors.UsageError` (or `typer.BadParameter`) out for wrong use.
 """
 
-import importlib.util
+import importlib
 import sys
 
 try:
@@ -38,14 +38,9 @@ app = typer.Typer(
 )
 
 
-def _exists(name: str) -> bool:
-    # While the package is being built some commands are not there yet.
-    return importlib.util.find_spec(f"myoptim.cli.{name}") is not None
-
-
-for name in filter(_exists, COMMANDS):
+for name in COMMANDS:
     app.command(name)(getattr(importlib.import_module(f"myoptim.cli.{name}"), name))
-for name in filter(_exists, GROUPS):
+for name in GROUPS:
     app.add_typer(importlib.import_module(f"myoptim.cli.{name}").app, name=name)
 
 
