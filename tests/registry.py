@@ -105,7 +105,16 @@ decays = st.one_of(
     st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.999, 1 - 2**-30]),
     st.floats(0.0, 1.0, exclude_max=True),
 )
-tensor_betas = st.tuples(*[st.sampled_from([0.0, 0.3, 0.5, 0.9]).map(torch.tensor)] * 2)
+tensor_betas = st.tuples(
+    *[
+        st.builds(
+            lambda value, dtype: torch.tensor(value, dtype=dtype),
+            st.sampled_from([0.0, 0.3, 0.5, 0.9]),
+            st.sampled_from([torch.float32, torch.float64]),
+        )
+    ]
+    * 2
+)
 
 
 def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:

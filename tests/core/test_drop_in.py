@@ -10,7 +10,7 @@ import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, assert_same_value
 from registry import FULL, ROWS, Options, Row, each_row
-from tensors import Spec
+from tensors import DTYPES, Spec
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -342,6 +342,32 @@ def test_adagrad_can_share_its_memory() -> None:
     optimizer = myoptim.Adagrad([torch.zeros(2, requires_grad=True)])
     optimizer.share_memory()
     assert all(state["sum"].is_shared() for state in optimizer.state.values())
+
+
+TENSORS: list[Options] = [
+    {"lr": torch.tensor(0.1)},
+    {"lr": torch.tensor([[0.1]], dtype=torch.float64)},
+    {"betas": (torch.tensor(0.9), torch.tensor(0.999))},
+    {"betas": (torch.tensor([0.3]), torch.tensor([0.3]))},
+    {"betas": (torch.tensor(0.9, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64))},
+]
+
+
+WITH_TENSORS = [
+    pytest.param(row, options, id=f"{row}-{options}")
+    for row in ROWS
+    for options in TENSORS
+    if set(options) <= set(row.ranges)
+]
+
+
+@pytest.mark.parametrize(("row", "options"), WITH_TENSORS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_hyper_parameter_that_is_a_tensor(row: Row, options: Options, dtype: torch.dtype) -> None:
+    """Of the parameter's dtype or another, with dimensions or none: rounded where torch rounds."""
+    more = {key: value for key, value in FULL[str(row)].items() if key != "betas"}
+    twins = Twins(row, [Spec((10,), dtype), Spec((3, 2), dtype)], {**more, **options}, {})
+    go(twins, 4)
 
 
 # Sparse gradients ---------------------------------------------------------------------------------
