@@ -1,23 +1,25 @@
 """The optimizers of deep learning, each written once as its textbook rule.
 
 Every class is a `torch.optim.Optimizer` and computes, bit for bit, what its namesake in
-`torch.optim` computes; `import myoptim as optim` changes nothing in a training program.
+`torch.optim` computes; `import myoptim as optim` changes nothing in a training program, which is
+why torch's own `Optimizer`, `lr_scheduler` and `swa_utils` can be reached here too.
 Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, then
 `optimizer.py` for what they share and `executors.py` for how they are run.
 """
 
+from torch.optim import Optimizer, lr_scheduler, swa_utils
+
+from myoptim import optimizer
 from myoptim.adagrad import Adagrad
 from myoptim.adam import Adam, AdamW
-from myoptim.optimizer import Optimizer
 from myoptim.rmsprop import RMSprop
 from myoptim.sgd import SGD, Momentum, Nesterov
 
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    optimizer.__name__: optimizer
-    for optimizer in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
+OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
+    cls.__name__: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
 }
 
 __all__ = [
@@ -31,4 +33,6 @@ __all__ = [
     "Optimizer",
     "RMSProp",
     "RMSprop",
+    "lr_scheduler",
+    "swa_utils",
 ]

@@ -26,7 +26,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -101,7 +101,7 @@ def by_device(update: Update, rows: list[Row], scalars: Scalars) -> None:
     for row in rows:
         param, grad = row[0], row[1]
         if type(param) not in PLAIN or type(grad) is not Tensor or grad.is_sparse:
-            update(*row, **scalars)
+            update(*local(row), **scalars)
         elif param.is_cpu and param.dtype in EXACT and grad.dtype is param.dtype:
             on_cpu.append(row)
         elif param.device.type in foreach_devices() and not param.is_complex():
@@ -112,6 +112,19 @@ def by_device(update: Update, rows: list[Row], scalars: Scalars) -> None:
         cache_sized(update, on_cpu, scalars)
     if on_accelerator:
         over_lists(update, on_accelerator, scalars)
+
+
+def local(row: Row) -> Row:
+    """The parts of distributed tensors that lie here, if all are cut alike; else the row as it is.
+
+    A rule works element by element, so that the parts can be updated without any communication.
+    """
+    placements = getattr(row[0], "placements", None)
+    if placements is None or any(placement.is_partial() for placement in placements):
+        return row
+    if any(getattr(tensor, "placements", None) != placements for tensor in row):
+        return row
+    return [cast("Any", tensor).to_local() for tensor in row]
 
 
 # --------------------------------------------------------------------------- counting steps
@@ -378,20 +391,28 @@ def scalar_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def fused(update: Update, rows: list[Row], scalars: Scalars) -> None:
     """The update as one compiled kernel: a large tensor by itself, small ones gathered into one."""
-    if not rows:
-        return
+    rows = [local(row) for row in rows]
     check_fusible(rows)
-    program, numbers = record(update, len(rows[0]), scalars)
-    for (device, dtype), alike in by_device_and_dtype(rows).items():
-        kernel = compile_kernel(program, len(rows[0]), device, dtype)
-        on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
+    for alike in by_device_and_dtype(rows).values():
+        kernel: Callable[..., None] | None = None
         for piece in pieces(alike, TOGETHER_FUSED):
             if sum(row[0].numel() for row in piece) < WORTH_A_KERNEL:
                 cache_sized(update, piece, scalars)
-            elif len(piece) == 1 and is_contiguous(piece[0]):
-                kernel(on_device, *map(flat, piece[0]))
+                continue
+            kernel = kernel or prepare_kernel(update, piece[0], scalars)
+            if len(piece) == 1 and is_contiguous(piece[0]):
+                kernel(*map(flat, piece[0]))
             else:
-                gathered(functools.partial(kernel, on_device), piece)
+                gathered(kernel, piece)
+
+
+def prepare_kernel(update: Update, row: Row, scalars: Scalars) -> Callable[..., None]:
+    """The kernel for rows like this one, with this step's scalars."""
+    program, numbers = record(update, len(row), scalars)
+    device, dtype = row[0].device, row[0].dtype
+    kernel = compile_kernel(program, len(row), device, dtype)
+    on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
+    return functools.partial(kernel, on_device)
 
 
 def check_fusible(rows: list[Row]) -> None:

@@ -283,6 +283,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
+        if torch.compiler.is_compiling() and self.counts_steps:
+            self._init_group(group)
         names = self.buffer_names(group)
         first, later, counters = self._collect(group, names)
         update = functools.partial(self.update, group, names)
@@ -304,6 +306,13 @@ class Optimizer(torch.optim.Optimizer):
             return
         for step, rows_of_step in executors.by_count(rows, counters, group):
             execute(update, rows_of_step, {**scalars, "step": step})
+
+    def _init_group(self, group: Group) -> None:
+        """Make the state of a group. torch.compile looks for a method of this name and runs it in
+        plain Python, so that the first step needs no graph of its own."""
+        for param in group["params"]:
+            if param.grad is not None:
+                self.init_state(param, param.grad, group)
 
     def _collect(
         self, group: Group, names: tuple[str, ...]
