@@ -13,6 +13,7 @@ import ast
 import html
 import importlib.util
 import io
+import re
 import textwrap
 import tokenize
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ def render(source: str, name: str) -> str:
     docstring = ast.get_docstring(function)
     if docstring:
         summary = html.escape(docstring.split("\n\n")[0].replace("\n", " "))
+        summary = re.sub(r"`([^`]+)`", r"<code>\1</code>", summary)
         rows.append(f'<tr class="symbols"><td colspan="2"><p>{summary}</p></td></tr>')
     for line, code in zip(body, highlighted(body), strict=True):
         formula = html.escape(line.formula)
