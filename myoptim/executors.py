@@ -316,8 +316,9 @@ def view_as_real(tensor: Any) -> Any:
 
 # --------------------------------------------------------------------------- fused
 
-#: Below this many elements calling a kernel takes longer than the rule does by itself.
-WORTH_A_KERNEL = 4096
+#: A kernel saves a pass over the elements for each statement of the rule but the first. On a CPU
+#: that must be this many elements, or calling the kernel takes longer than it saves.
+WORTH_A_KERNEL = 1_048_576
 
 #: Small tensors are gathered for a kernel up to this many elements.
 TOGETHER_FUSED = 262_144
@@ -390,29 +391,32 @@ def scalar_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def fused(update: Update, rows: list[Row], scalars: Scalars) -> None:
-    """The update as one compiled kernel: a large tensor by itself, small ones gathered into one."""
+    """The update as one compiled kernel: a large tensor by itself, small ones gathered into one.
+
+    What is too small for a kernel to pay on a CPU goes the way that it goes by default.
+    """
     rows = [local(row) for row in rows]
     check_fusible(rows)
-    for alike in by_device_and_dtype(rows).values():
+    for (device, dtype), alike in by_device_and_dtype(rows).items():
+        program, numbers = record(update, len(alike[0]), scalars)
+        worth = WORTH_A_KERNEL if device.type == "cpu" else 0
         kernel: Callable[..., None] | None = None
+        small: list[Row] = []
         for piece in pieces(alike, TOGETHER_FUSED):
-            if sum(row[0].numel() for row in piece) < WORTH_A_KERNEL:
-                cache_sized(update, piece, scalars)
+            elements = sum(row[0].numel() for row in piece)
+            if elements < 2 or elements * (len(program) - 1) < worth:
+                small += piece
                 continue
-            kernel = kernel or prepare_kernel(update, piece[0], scalars)
+            if kernel is None:
+                on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
+                compiled = compile_kernel(program, len(alike[0]), device, dtype)
+                kernel = functools.partial(compiled, on_device)
             if len(piece) == 1 and is_contiguous(piece[0]):
                 kernel(*map(flat, piece[0]))
             else:
                 gathered(kernel, piece)
-
-
-def prepare_kernel(update: Update, row: Row, scalars: Scalars) -> Callable[..., None]:
-    """The kernel for rows like this one, with this step's scalars."""
-    program, numbers = record(update, len(row), scalars)
-    device, dtype = row[0].device, row[0].dtype
-    kernel = compile_kernel(program, len(row), device, dtype)
-    on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
-    return functools.partial(kernel, on_device)
+        if small:
+            cache_sized(update, small, scalars)
 
 
 def check_fusible(rows: list[Row]) -> None:
