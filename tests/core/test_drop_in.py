@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, assert_same_value
-from registry import FULL, ROWS, Options, Row, each_row
+from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
 from tensors import DTYPES, Spec
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler, swa_utils
@@ -264,6 +264,21 @@ def test_group_without_parameters(row: Row) -> None:
     optimizer.load_state_dict(optimizer.state_dict())
     optimizer.step()
     row.ours([{"params": []}]).step()
+
+
+@each_row
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_parameter_given_twice(row: Row, executor: str) -> None:
+    """It is updated twice, one after the other, for as long as torch only warns of it."""
+    weights = [torch.ones(3, requires_grad=True) for _ in range(2)]
+    ours = row.make_ours([weights[0]] * 2, {"lr": 0.1, **EXECUTORS[executor]})
+    twin = row.make_twin([weights[1]] * 2, {"lr": 0.1})
+    for _ in range(3):
+        for weight, optimizer in zip(weights, (ours, twin), strict=True):
+            weight.grad = torch.tensor([0.1, 0.5, -1.0])
+            optimizer.step()
+    assert_same_optimizers(ours, twin, row.extra)
 
 
 @each_row

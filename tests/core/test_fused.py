@@ -18,6 +18,8 @@ from torch._dynamo.utils import counters
 from torch.optim import Optimizer, lr_scheduler
 from twins import parameter, save_and_load
 
+from myoptim import executors
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("fused"),
@@ -42,6 +44,11 @@ CLOSE = {
     torch.float64: {"rtol": 1e-12, "atol": 1e-13},
     torch.bfloat16: {"rtol": 0.1, "atol": 0.25},
 }
+
+
+@pytest.fixture(autouse=True)
+def kernels_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "WORTH_A_KERNEL", 0)
 
 
 def specs(dtype: torch.dtype) -> list[Spec]:
@@ -117,6 +124,24 @@ def test_neither_scheduler_nor_size_compiles_anything_anew(row: Row) -> None:
             for p in params(other):
                 p.grad = torch.ones_like(p)
             other.step()
+    assert kernels() == before
+
+
+@each_row
+def test_what_is_too_small_for_a_kernel_has_the_bits_of_the_loop(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    sizes, before = (1, 7, 1_000), kernels()
+    fused = row.make_ours([torch.ones(n, requires_grad=True) for n in sizes], {"fused": True})
+    loop = row.make_ours([torch.ones(n, requires_grad=True) for n in sizes], {"foreach": False})
+    for _ in range(3):
+        for p in params(fused) + params(loop):
+            p.grad = torch.linspace(-1, 1, p.numel())
+        fused.step()
+        loop.step()
+    for p, q in zip(params(fused), params(loop), strict=True):
+        assert_same_tensor(p, q, "parameter")
     assert kernels() == before
 
 
