@@ -222,10 +222,16 @@ class _Judgement:
         self.signature(baseline)
         for criterion in NUMERIC:
             self.contract(criterion, baseline)
-        for criterion in ("closure", "counter"):
-            self.offered(criterion)
+        self.offered("counter")
+        self.closure()
         if not any(record.steps for record in self.outcome.records.values()):
             self.nothing_seen()
+
+    def closure(self) -> None:
+        """Fail where a step with a closure raises and others do not."""
+        error = next((r.error for r in self.records(self.offered("closure")) if r.error), None)
+        if error is not None and self.results["rule"].status == PASSED:
+            self.fail("closure", described(error))
 
     def nothing_seen(self) -> None:
         """Where not one step came to its end, nothing can be said for the class."""
@@ -258,8 +264,10 @@ class _Judgement:
 
     @staticmethod
     def observed(record: Record) -> bool:
-        """Whether a record's facts count: a closure that never came up is no observation."""
-        return record.skipped is None and (record.error is None or bool(record.steps))
+        """Whether a record's facts count: of a closure only if the step came to its end."""
+        return record.skipped is None and (
+            record.error is None or "closure loss" not in record.facts
+        )
 
     def movement(self) -> None:
         """Fail where the parameters given to the constructor never move."""

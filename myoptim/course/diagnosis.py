@@ -21,6 +21,7 @@ from myoptim.course.mistakes import (
     RULE,
     Form,
     Mistake,
+    build,
     edited,
     load,
     source,
@@ -66,11 +67,12 @@ class Candidate:
         """Its source, or None where the edits exclude each other."""
         return edited(source(self.optimizer), self.edits)
 
-    @property
+    @cached_property
     def cls(self) -> type[Any]:
         """Its class."""
         assert self.text is not None
-        return load(self.text, self.optimizer)
+        # There are thousands of pairs: too many to remember.
+        return (load if len(self.ids) < 2 else build)(self.text, self.optimizer)
 
 
 def with_mistake(base: Candidate, mistakes: Iterable[Mistake]) -> Iterator[Candidate]:
@@ -249,7 +251,8 @@ def diagnose(
     if len(found) > 1:
         found = _by_exception(examination, found, probes)
     if found:
-        hidden = _hidden(examination, base, found[0], probes) if len(found) == 1 else ()
+        certain = len(found) == 1 and CATALOGUE[found[0].ids[-1]] in RULE
+        hidden = _hidden(examination, base, found[0], probes) if certain else ()
         return Diagnosis(tuple(c.ids[-1] for c in found), hidden=hidden), found[0]
     pair = _pair(examination, base, probes) if pairs else None
     if pair is not None:
@@ -300,14 +303,18 @@ def _pair(examination: Examination, base: Candidate, probes: Sequence[Probe]) ->
 def _hidden(
     examination: Examination, base: Candidate, one: Candidate, probes: Sequence[Probe]
 ) -> tuple[str, ...]:
-    """Mistakes that show when made alone, and not when made beside the one that was found."""
-    unseen: dict[str, None] = {}
-    for both in with_mistake(one, RULE):
+    """Mistakes that show when made alone, and not when made beside the one that was found.
+
+    Of each mistake the first form is tried.
+    """
+    firsts = {both.ids[-1]: both for both in reversed([*with_mistake(one, RULE)])}
+    unseen: list[str] = []
+    for name, both in firsts.items():
         alone = Candidate(base.optimizer, base.edits + both.edits[len(one.edits) :])
-        if both.ids[-1] in unseen or alone.text is None:
+        if alone.text is None or not examination.explains(both, probes):
             continue
-        if examination.explains(both, probes) and not _same(base, alone, probes, examination):
-            unseen[both.ids[-1]] = None
+        if not _same(base, alone, probes, examination):
+            unseen.append(name)
     return tuple(unseen)
 
 

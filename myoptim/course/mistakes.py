@@ -17,7 +17,7 @@ import difflib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -583,7 +583,7 @@ BIAS_CORRECTION = (
                 "        p.sub_(lr * m / (v.sqrt() + eps * c2**0.5))",
             ),
         ),
-        shows="step 2",
+        shows="step 2, and the second parameter at step 1",
     ),
 )
 
@@ -874,7 +874,7 @@ ACCUMULATORS = (
         "s = g²: the sum holds today's square only.",
         "Does history count?",
         (form('state["sum"] + g * g', "g * g"),),
-        shows="step 2",
+        shows="step 2, or with an initial value step 1",
     ),
     Mistake(
         "accumulator-ema",
@@ -1238,18 +1238,21 @@ def as_diff(mistake: Mistake, optimizer: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("@@"))
 
 
-@lru_cache(maxsize=512)
-def load(text: str, optimizer: str) -> type[Any]:
+def build(text: str, optimizer: str) -> type[Any]:
     """The class that a source of this module defines. Runs it: not for students' code."""
     namespace: dict[str, Any] = {"__name__": "solution"}
     # Most edits leave the frame alone, which then need not be compiled anew. The rule begins with
     # its module's docstring.
     rule = text.index('\n"""') + 1
     exec(_compiled(text[:rule]), namespace)
-    exec(_compiled(text[rule:]), namespace)
+    exec(compile(text[rule:], "<solution>", "exec"), namespace)
     return namespace[optimizer]
 
 
-@lru_cache(maxsize=64)
+load = cache(build)
+"""`build`, remembered: for solutions and single mistakes, of which there are few hundred."""
+
+
+@cache
 def _compiled(text: str) -> CodeType:
     return compile(text, "<solution>", "exec")

@@ -32,7 +32,7 @@ complement, since equal values hide mistakes (dampening 0.5 hides its complement
 
 # Magnitude of the gradients at each step: they fall, so that AMSGrad's maximum differs from v, and
 # rise again, so that what was stored matters.
-_MAGNITUDES = (1.0, 1.7, 0.6, 0.25, 0.12, 0.35, 1.3, 0.8)
+_MAGNITUDES = (1.0, 0.2, 0.9, 1.6, 0.5, 0.25, 0.35, 1.3)
 
 
 @dataclass(frozen=True)

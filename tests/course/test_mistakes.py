@@ -6,7 +6,13 @@ import torch
 from course import in_process
 
 from myoptim.course.check import Settings
-from myoptim.course.diagnosis import Candidate, Examination, with_mistake
+from myoptim.course.diagnosis import (
+    Candidate,
+    Divergence,
+    Examination,
+    first_divergence,
+    with_mistake,
+)
 from myoptim.course.exercise import Record, accepted, exercise, fits
 from myoptim.course.mistakes import (
     ALL,
@@ -116,19 +122,23 @@ def test_accepted_dialects_pass(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", SOLUTIONS)
-@pytest.mark.parametrize("seed", [1, 2**31 - 1])
-def test_no_wrong_rule_comes_near_the_tolerance(optimizer, seed):
-    """Whatever the gradients, the nearest wrong rule is a hundred tolerances away."""
+def test_no_wrong_rule_comes_near_the_tolerance(optimizer):
+    """The nearest wrong rule is a hundred tolerances away, in every form."""
+    seed = 1
     cls, names = solution(optimizer)
     probes = [p for p in bank(optimizer, seed).by_criterion["rule"] if fits(p, names)]
     right = {probe.name: exercise(cls, probe, names) for probe in probes}
-    others = [p for p in bank(optimizer, seed).probes if p not in probes and p.kind != "counting"]
+    others = [
+        probe
+        for probe in bank(optimizer, seed).probes
+        if probe.name not in right and probe.kind != "counting"
+    ]
     for candidate in with_mistake(Candidate(optimizer), RULE):
         if candidate.ids == ("wd-simultaneous",) or same_text(candidate, optimizer):
             continue
         records = {probe.name: exercise(candidate.cls, probe, names) for probe in probes}
         distance = max(apart(records[name], right[name]) for name in right)
-        if distance == 0 or distance < 1e-12:  # shown by the other probes
+        if distance < 1e-12:  # shown by the other probes
             records = {probe.name: exercise(candidate.cls, probe, names) for probe in others}
             assert not Examination(records, names).explains(Candidate(optimizer), others), (
                 candidate.ids
@@ -155,14 +165,17 @@ def apart(record: Record, right: Record) -> float:
     return float("inf") if any(d != d for d in distances) else max(distances)
 
 
-def test_the_first_step_is_as_said():
-    """«Shows: step n» holds for the amplified probes of the rule."""
-    for mistake in RULE:
-        said = re.fullmatch(r"step (\d)", mistake.shows)
-        if said is None:
-            continue
-        for optimizer in mistake.optimizers:
-            text = next(forms(mistake, optimizer))
-            divergence = in_process.verdict(text, optimizer, SEED).first_divergence
-            if divergence is not None:
-                assert divergence.step >= int(said[1]) or mistake.id == "buffer-reset"
+@pytest.mark.parametrize("mistake", [one for one in RULE if re.fullmatch(r"step \d", one.shows)])
+def test_the_first_step_is_as_said(mistake):
+    """«Shows: step n» holds for the probes of the rule, in every optimizer."""
+    for optimizer in mistake.optimizers:
+        cls = load(next(forms(mistake, optimizer)), optimizer)
+        _, names = solution(optimizer)
+        probes = [p for p in bank(optimizer, SEED).probes if fits(p, names)]
+        found = [
+            first_divergence(exercise(cls, probe, names), Candidate(optimizer), probe, names)
+            for probe in probes
+            if probe.kind == "plain"
+        ]
+        steps = [one.step for one in found if isinstance(one, Divergence)]
+        assert min(steps) == int(mistake.shows[-1]), optimizer
