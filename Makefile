@@ -26,7 +26,7 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 
 # One thread per worker: two workers with two threads each would fight over two cores.
 test: .venv/installed-dev ## run the tests and the doctests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules --ignore=tests/ecosystem tests myoptim
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs tests myoptim
 
 lint: .venv/installed-dev ## check style and formatting
 	$(BIN)/ruff check .
@@ -45,12 +45,13 @@ test-ecosystem: .venv/installed-ecosystem ## run the tests with Lightning, Accel
 tutorials: .venv/installed-docs ## run every tutorial and write its notebook
 	$(BIN)/python tutorials/run.py
 
-docs: .venv/installed-docs ## build the site in docs/_build
+docs: .venv/installed-docs .venv/installed-dev ## build the site in docs/_build, and check it
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+	$(BIN)/python -m pytest tests/docs
 
 bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv docs/_build race .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv docs/_build docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -283,6 +283,11 @@ class Optimizer(torch.optim.Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
+        params = group["params"]
+        if len(params) > 1 and len(set(map(id, params))) < len(params):
+            for param in params:  # torch warns about a parameter given twice, and updates it twice
+                self._step_group({**group, "params": [param]})
+            return
         if torch.compiler.is_compiling() and self.counts_steps:
             self._init_group(group)
         names = self.buffer_names(group)

@@ -70,8 +70,8 @@ def bench(
     from myoptim.lab.bench import bench as run_bench
 
     report = run_bench(
-        _names(optimizers),
-        _names(sizes),
+        common.parse_names(optimizers),
+        common.parse_names(sizes),
         device=device,
         threads=threads,
         repeats=repeats,
@@ -87,10 +87,6 @@ def bench(
         return
     common.print_table(*_table(report))
     typer.echo("\n".join(_legend(report)))
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _table(report: Report) -> Table:

@@ -105,6 +105,15 @@ def _parse_pair(pair: str) -> tuple[str, Any]:
         ) from None
 
 
+def parse_names(text: str | None) -> list[str] | None:
+    """Read names with commas between them; None where none were given.
+
+    >>> parse_names("Adam, mine.py:Adam")
+    ['Adam', 'mine.py:Adam']
+    """
+    return [name.strip() for name in text.split(",")] if text else None
+
+
 def parse_dtype(name: str | None) -> torch.dtype | None:
     """The dtype of that name, as `float32`.
 

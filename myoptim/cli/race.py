@@ -83,9 +83,9 @@ def race(
         raise UsageError("--gif goes neither with --sweep nor with --no-pictures")
     given = common.parse_settings(settings) | ({} if lr is None else {"lr": lr})
     swept = _parse_sweep(sweep, given) if sweep else None
-    chosen = [load_problem(name) for name in _names(problems) or PROBLEMS]
+    chosen = [load_problem(name) for name in common.parse_names(problems) or PROBLEMS]
     _need_different_names(chosen)
-    racers = line_up(_names(optimizers), given, swept)
+    racers = line_up(common.parse_names(optimizers), given, swept)
     out.mkdir(parents=True, exist_ok=True)
 
     budgets = [_budget(problem, full) if steps is None else steps for problem in chosen]
@@ -108,10 +108,6 @@ def race(
         typer.echo(f"Pictures and settings.json are in {out}.")
     if not equal:
         raise typer.Exit(common.NEGATIVE)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",")] if text else None
 
 
 def _need_different_names(problems: list[Problem]) -> None:

@@ -80,7 +80,7 @@ class Trace:
         return np.array([row.loss for row in self.rows])
 
     def param(self, name: str) -> Array:
-        """A parameter before every step; shape (steps, *shape of the parameter)."""
+        """A parameter before every step; of shape (steps, …), … its own."""
         return np.stack([row.params[name] for row in self.rows])
 
     def grad(self, name: str) -> Array:
