@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from bits import EXECUTOR_FLAGS
 from registry import EXECUTORS, Row, each_row
-from swapin.training import FULL, Pair, Run, assert_same_runs
+from swapin.training import Pair, Run, assert_same_runs
 from twins import save_and_load
 
 
@@ -35,7 +36,7 @@ each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 def test_copy_goes_on_and_leaves_the_original_alone(
     row: Row, way: Callable[[Run], Run], executor: str
 ) -> None:
-    pair = Pair(row, {**FULL[str(row)], **EXECUTORS[executor]})
+    pair = Pair(row, executor=EXECUTORS[executor])
     pair.train(0, 1, 2)
     copies = Pair(row)
     copies.ours, copies.torchs = map(way, pair)
@@ -65,17 +66,20 @@ def test_copy_of_an_optimizer_alone(row: Row, way: Callable[[Any], Any]) -> None
 @each_executor
 def test_checkpoints_are_handed_over(row: Row, executor: str) -> None:
     """Three times, each going on with what the other has written."""
-    pair = Pair(row, {**FULL[str(row)], **EXECUTORS[executor]})
+    pair = Pair(row, executor=EXECUTORS[executor])
     for start in (0, 4, 8):
         pair.train(*range(start, start + 4))
         ours, torchs = [
             save_and_load((run.model.state_dict(), run.optimizer.state_dict())) for run in pair
         ]
-        new = Pair(row, {})
-        new.ours.losses, new.torchs.losses = pair.ours.losses, pair.torchs.losses
-        for run, (model, optimizer) in zip(new, (torchs, ours), strict=True):
+        new = Pair(row, {}, executor=EXECUTORS[executor])
+        for run, old, (model, optimizer) in zip(new, pair, (torchs, ours), strict=True):
+            flags = {flag: run.optimizer.defaults.get(flag) for flag in EXECUTOR_FLAGS}
+            run.losses = old.losses
             run.model.load_state_dict(model)
             run.optimizer.load_state_dict(optimizer)
-            run.optimizer.defaults = {**run.optimizer.defaults, **FULL[str(row)]}
+            run.optimizer.defaults = old.optimizer.defaults
+            for group in run.optimizer.param_groups:  # a checkpoint carries the writer's flags
+                group.update(flags)
         pair = new
     pair.train(12, 13)

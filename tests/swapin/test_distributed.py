@@ -33,7 +33,7 @@ def test_zero_redundancy_optimizer(ranks: Ranks, row: Row, few: bool) -> None:
 
 
 @each_row
-@each_executor
+@pytest.mark.parametrize("executor", [*EXECUTORS, "fused"])
 def test_fsdp2(ranks: Ranks, row: Row, executor: str) -> None:
     ranks.run("fully_sharded", str(row), executor)
 

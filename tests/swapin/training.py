@@ -69,7 +69,12 @@ def groups(model: nn.Module, lr: float | Tensor = 0.02) -> list[Options]:
 
 
 class Pair:
-    """Ours and torch's, from equal weights; iterating gives the one, then the other."""
+    """Ours and torch's, from equal weights; iterating gives the one, then the other.
+
+    Args:
+        options: hyper-parameters of both; by default those of FULL.
+        executor: flags of ours alone. torch's runs its loop.
+    """
 
     def __init__(
         self,
@@ -77,11 +82,12 @@ class Pair:
         options: Options | None = None,
         lr: float | Tensor = 0.02,
         model: Callable[[], nn.Module] = network,
+        executor: Options | None = None,
     ) -> None:
         self.row = row
         options = FULL[str(row)] if options is None else options
         ours, torchs = model(), model()
-        self.ours = Run(ours, row.make_ours(groups(ours, lr), options))
+        self.ours = Run(ours, row.make_ours(groups(ours, lr), {**options, **(executor or {})}))
         self.torchs = Run(torchs, row.make_twin(groups(torchs, lr), options))
 
     def __iter__(self) -> Iterator[Run]:
