@@ -266,7 +266,11 @@ def test_group_without_parameters(row: Row) -> None:
     row.ours([{"params": []}]).step()
 
 
-@each_row
+# Torch gives a parameter that stands twice in a group two first buffers, and loses one of them.
+WITHOUT_A_FIRST_BUFFER = [row for row in ROWS if "momentum" not in row.twin_kwargs]
+
+
+@pytest.mark.parametrize("row", WITHOUT_A_FIRST_BUFFER, ids=str)
 @pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_parameter_given_twice(row: Row, executor: str) -> None:
