@@ -447,7 +447,9 @@ def explanation(result: Result, hints: str) -> list[str]:
     if result.status != FAILED:
         return [result.message] if result.message else []
     named = bool(result.diagnosis.ids)
-    lines = [] if named and hints != "name" else [result.message]
+    # The message of a named mistake says what it is; of the rule's it is the diagnosis itself.
+    told = hints == "name" and result.criterion != "rule"
+    lines = [result.message] if told or not named else []
     if result.divergence is not None:
         lines.append(f"first difference: {result.divergence}")
     if named and hints == "name":

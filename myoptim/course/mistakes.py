@@ -342,6 +342,7 @@ WEIGHT_DECAY = (
         ),
         kind="bug or dialect",
         whose="Keras",
+        shows="step 1, in SGD with momentum step 2",
     ),
     Mistake(
         "wd-both",
