@@ -21,10 +21,17 @@ import torch
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
-from myoptim.lab.prescribed import AMPLIFIED, Schedule, Snapshot, amplified_schedule, drive
+from myoptim.lab.prescribed import (
+    AMPLIFIED,
+    Schedule,
+    Snapshot,
+    amplified_schedule,
+    drive,
+    read_state,
+)
 from myoptim.lab.problems import Problem, load_problem
 from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
-from myoptim.lab.trace import backward, check_steps, problem_rate, read_state
+from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import NAN_DISTANCE, ulp_distance
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ and nothing of myoptim: the course runs it alone in the process that holds a stu
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -181,7 +181,7 @@ def drive(
         yield Snapshot(
             parameters=tuple(p.detach().clone() for p in parameters),
             gradients=tuple(None if p.grad is None else p.grad.clone() for p in parameters),
-            buffers=tuple(_buffers(optimizer, p) for p in parameters),
+            buffers=tuple(read_state(optimizer, p) for p in parameters),
         )
 
 
@@ -201,13 +201,16 @@ def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
         holder["lr"] = initial.setdefault(index, holder["lr"]) * factor
 
 
-def _buffers(optimizer: Any, p: Tensor) -> dict[str, Tensor]:
+def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:
+    """Copies of a parameter's buffers: its state's tensors and numbers, by name."""
     state = getattr(optimizer, "state", None)
-    # Not state[p]: a state keyed by id(p) has keys of the same hash, which tensors compare with ==.
-    entries = state.items() if isinstance(state, dict) else ()
-    own = next((entry for key, entry in entries if key is p), None)
+    # Not state[param]: a state keyed by id has keys of the same hash, which tensors compare by ==.
+    entries = state.items() if isinstance(state, Mapping) else ()
+    own = next((entry for key, entry in entries if key is param), None)
+    if isinstance(own, Tensor):
+        own = {"state": own}
     return {
         str(name): torch.as_tensor(value).detach().clone()
-        for name, value in (own.items() if isinstance(own, dict) else ())
+        for name, value in (own.items() if isinstance(own, Mapping) else ())
         if isinstance(value, Tensor | int | float)
     }

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import myoptim
+from myoptim.lab.prescribed import read_state
 from myoptim.lab.problems import Params, Problem, distance, flatten
 from myoptim.lab.resolve import construct, label_of, resolve, user_code
-from myoptim.lab.trace import backward, check_steps, problem_rate, read_state
+from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
 
 if TYPE_CHECKING:

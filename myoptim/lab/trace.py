@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
+from myoptim.lab.prescribed import read_state
 from myoptim.lab.problems import Problem, Run, load_problem
 from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
 
@@ -252,19 +253,6 @@ def backward(run: Run, doing: str) -> Tensor:
         loss = run.loss()
         loss.backward()
     return loss
-
-
-def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:
-    """Copies of a parameter's buffers: its state's tensors and numbers, by name."""
-    state = getattr(optimizer, "state", None)
-    buffers = state.get(param, {}) if isinstance(state, Mapping) else {}
-    if isinstance(buffers, Tensor):
-        buffers = {"state": buffers}
-    return {
-        str(name): torch.as_tensor(value).detach().clone()
-        for name, value in (buffers.items() if isinstance(buffers, Mapping) else ())
-        if isinstance(value, Tensor | float | int)
-    }
 
 
 def _row(step: int, loss: Tensor, params: Mapping[str, Tensor], optimizer: Any) -> Row:

@@ -9,8 +9,9 @@ import torch
 
 import myoptim
 from myoptim.lab.errors import UsageError
+from myoptim.lab.prescribed import read_state
 from myoptim.lab.problems import get_problem
-from myoptim.lab.trace import read_state, trace
+from myoptim.lab.trace import trace
 
 # Each row of four_square before its update: x, gradient, f; float32, to the last digit.
 FOUR_SQUARE = {
