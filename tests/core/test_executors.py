@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, bits
-from registry import EXECUTORS, FULL, ROWS, Row, each_row
+from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
 from tensors import LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -58,6 +58,24 @@ def test_every_small_size_among_tiny_pieces(row: Row, executor: str, dtype: torc
     with tiny_pieces():
         specs = [Spec((size,), dtype) for size in range(70)]
         run_in_lockstep(row, specs, executor, missing=0.1)
+
+
+# Averages that keep nothing: torch's kernels then give -0.0 here and 0.0 there in one tensor.
+FORGETFUL: dict[str, Options] = {
+    "RMSprop": {"alpha": 0.0, "centered": True},
+    "Adam": {"betas": (0.0, 0.9)},
+    "AdamW": {"betas": (0.0, 0.9)},
+}
+
+
+@each_executor
+@pytest.mark.parametrize("row", [row for row in ROWS if str(row) in FORGETFUL], ids=str)
+def test_sign_of_zero(row: Row, executor: str) -> None:
+    """A dead unit's gradient is -0.0 as often as 0.0."""
+    specs = [Spec((), torch.float32)] * 50 + [Spec((1_048_577,), torch.float32)]
+    twins = Twins(row, specs, FORGETFUL[str(row)], EXECUTORS[executor])
+    for kind in ("negative zero", "zero", "negative zero", "everything"):
+        twins.step(twins.random_gradients(kind))
 
 
 @each_row
