@@ -26,7 +26,7 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 
 # One thread per worker: two workers with two threads each would fight over two cores.
 test: .venv/installed-dev ## run the tests and the doctests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs tests myoptim
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs tests myoptim
 
 lint: .venv/installed-dev ## check style and formatting
 	$(BIN)/ruff check .

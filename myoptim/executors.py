@@ -88,6 +88,10 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
         return one_by_one
     if isinstance(flags["weight_decay"], Tensor):
         return one_by_one
+    if 0 in scalars.get("betas", ()) or scalars.get("alpha") == 0:
+        # An average that keeps nothing takes over the sign of a zero, or not, depending on where
+        # in a tensor the element stands: lerp with weight 1.
+        return one_by_one
     for value in scalars.values():
         if isinstance(value[0] if isinstance(value, tuple) else value, Tensor):
             return one_by_one

@@ -241,10 +241,10 @@ class Optimizer(torch.optim.Optimizer):
             else:
                 grad = grad.add(param, alpha=weight_decay)  #           g ← g + λ θ
         tensors: list[Any] = [param, grad, *buffers]
-        if param.is_complex() and self.views_complex_as_real:
-            tensors = [executors.view_as_real(tensor) for tensor in tensors]
-        elif grad.is_sparse and self.sparse_gradients == "by element":
+        if grad.is_sparse and self.sparse_gradients == "by element":
             tensors = executors.view_elements(*tensors)
+        elif param.is_complex() and self.views_complex_as_real:
+            tensors = [executors.view_as_real(tensor) for tensor in tensors]
         named = dict(zip(names, tensors[2:], strict=True))
         self.rule(tensors[0], tensors[1], **named, **scalars)
 

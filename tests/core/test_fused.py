@@ -21,7 +21,6 @@ from twins import parameter, save_and_load
 from myoptim import executors
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.xdist_group("fused"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the compiler about itself
 ]
@@ -108,11 +107,12 @@ def test_neither_scheduler_nor_size_compiles_anything_anew(row: Row) -> None:
     """One kernel for a rule and dtype, whatever the hyper-parameters, sizes and step counts."""
     options = {**FULL[str(row)], "lr": 0.01}
     fused, loop = pair(row, torch.float32, options)
-    advance(fused, loop, torch.float32, 0)
+    for seed in range(2):  # with momentum the first step has a kernel of its own
+        advance(fused, loop, torch.float32, seed)
     before = kernels()
     assert before > 0
     schedulers = [lr_scheduler.ExponentialLR(optimizer, 0.9) for optimizer in (fused, loop)]
-    for seed in range(1, 6):
+    for seed in range(2, 7):
         advance(fused, loop, torch.float32, seed)
         for scheduler in schedulers:
             scheduler.step()
