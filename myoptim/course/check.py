@@ -25,6 +25,7 @@ FACTS: dict[str, dict[tuple[str, Any], str]] = {
     "in_place": {("storage", "replaced"): "replaces-data"},
     "no_grad": {("recorded", True): "no-no-grad"},
     "gradients": {
+        ("gradients", "aliased"): "aliases-grad",
         ("gradients", "changed"): "mutates-grad",
         ("gradients", "cleared"): "clears-grad",
     },
@@ -370,6 +371,8 @@ class _Judgement:
                     return ("no-none-guard",)
                 if probe.kind == "added group":
                     return ("eager-state",) if record.error is not None else ()
+                if probe.kind == "reload" and record.error and "loaded" not in record.facts:
+                    return ()  # What it raised says more than where state may be.
                 if probe.kind == "reload" and record.facts.get("keyed by id"):
                     return ("state-by-id",)
                 return {

@@ -34,6 +34,10 @@ PAIR = ("beta1", "beta2")
 
 SUBMISSION = "<submission "
 """How the file names of code from a submission begin."""
+ARRAYS_SAVED = (
+    "loading a checkpoint was not probed: "
+    "self.state holds numpy arrays, which torch's load_state_dict cannot take"
+)
 MAX_BUFFERS = 64
 MAX_DEPTH = 5
 
@@ -249,6 +253,8 @@ class _Run:
     observing: bool
     optimizer: Any = None
     parameters: list[Any] = field(default_factory=list[Any])
+    aliased: set[int] = field(default_factory=set[int])
+    """Storages of gradients that the optimizer held on to at its last step."""
 
     def arguments(self, hyper: dict[str, Any]) -> dict[str, Any]:
         """Hyper-parameters under the constructor's own names, without those it does not take."""
@@ -285,6 +291,7 @@ class _Run:
 
         def make(parameters: list[torch.nn.Parameter]) -> Any:
             self.parameters = list(parameters)
+            self.aliased = set()
             storages.extend(p.data_ptr() for p in parameters)
             self.optimizer = (build or self.build)(parameters)
             return self.optimizer
@@ -303,17 +310,31 @@ class _Run:
     ) -> None:
         """Write down what a step did besides moving the parameters."""
         facts = self.record.facts
-        for before, after in zip(given, left, strict=True):
-            if before is not None and (after is None or not torch.equal(before, after)):
-                cleared = after is None or not after.any()
-                facts["gradients"] = "cleared" if cleared else "changed"
+        for p, before, after in zip(self.parameters, given, left, strict=True):
+            touched = before is not None and (after is None or not torch.equal(before, after))
+            # The first time tells: a gradient that is held on to is changed only at a later step.
+            if touched and facts["gradients"] == "kept":
+                facts["gradients"] = self.touch(p, after)
         if [p.data_ptr() for p in self.parameters] != storages:
             facts["storage"] = "replaced"
         held = [value for _, value in _held(self.optimizer, self.parameters)]
         if any(value.requires_grad for value in held) or any(p.grad_fn for p in self.parameters):
             facts["recorded"] = True
+        self.aliased = {_storage(p.grad) for p in self.parameters if p.grad is not None}
+        self.aliased &= {_storage(value) for value in held}
         if self.watch:
             self.record.buffers.append(_of_parameter_size(self.optimizer, self.parameters))
+
+    def touch(self, p: Any, after: Tensor | None) -> str:
+        """What a step did to a parameter's gradient, which is no longer what was given."""
+        if after is None or not after.any():
+            return "cleared"
+        return "aliased" if _storage(p.grad) in self.aliased else "changed"
+
+
+def _storage(tensor: Tensor) -> int:
+    """Where a tensor's memory begins, the same for all its views; 0 if it has no such place."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _of_parameter_size(optimizer: Any, parameters: list[Any]) -> dict[str, list[float]]:
@@ -326,9 +347,8 @@ def _of_parameter_size(optimizer: Any, parameters: list[Any]) -> dict[str, list[
 
 
 def _held(optimizer: Any, parameters: list[Any]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors and arrays that an optimizer keeps, wherever, except parameters and gradients."""
+    """Tensors and arrays that an optimizer keeps, wherever, except parameters."""
     known = {id(p): str(index) for index, p in enumerate(parameters)}
-    known |= {id(p.grad): "" for p in parameters if p.grad is not None}
     yield from _walk(vars(optimizer), "", known, MAX_DEPTH)
 
 
@@ -410,11 +430,25 @@ def _reload(run: _Run) -> Iterator[None]:
 
     def build(parameters: list[Any]) -> Any:
         optimizer = run.build(parameters)
-        optimizer.load_state_dict(saved)
+        try:
+            optimizer.load_state_dict(saved)
+        except TypeError:
+            if _holds_arrays(saved):
+                raise NotOffered(ARRAYS_SAVED) from None
+            raise
+        run.record.facts["loaded"] = True
         return optimizer
 
     for _ in run.follow(schedule.part(half + 1, schedule.steps, starts), build):
         yield
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether there is anything of numpy's in nested dictionaries, lists and tuples."""
+    if isinstance(value, dict | list | tuple):
+        items = value.values() if isinstance(value, dict) else value
+        return any(map(_holds_arrays, items))
+    return type(value).__module__ == "numpy"
 
 
 def _keyed_by_id(optimizer: Any, parameters: list[Any]) -> bool:

@@ -928,9 +928,13 @@ ACCUMULATORS = (
     Mistake(
         "centered-unsquared",
         ("RMSprop",),
-        "v - ḡ where v - ḡ² is meant: NaN as soon as v < ḡ.",
+        "v - ḡ where v - ḡ² is meant: NaN as soon as v < ḡ, if nothing guards the root.",
         "What is a variance?",
-        (form("v = v - a * a", "v = v - a"),),
+        (
+            form("v = v - a * a", "v = v - a"),
+            form("v = v - a * a", "v = (v - a).clamp(min=0)"),
+            form("v = v - a * a", "v = (v - a).abs()"),
+        ),
     ),
     Mistake(
         "momentum-before-scaling",
@@ -1000,7 +1004,10 @@ CONTRACT = (
         ALL,
         "State is found by the parameter's shape.",
         "What identifies a parameter?",
-        (form("self.state[p]", 'vars(self).setdefault("buffers", {}).setdefault(p.shape, {})'),),
+        (
+            form("self.state[p]", 'vars(self).setdefault("buffers", {}).setdefault(p.shape, {})'),
+            form("self.state[p]", "self.state[tuple(p.shape)]"),
+        ),
         shows="a second parameter of equal shape",
     ),
     Mistake(
@@ -1016,7 +1023,13 @@ CONTRACT = (
         SGDS,
         "The first buffer *is* p.grad: when the gradient is zeroed in place, so is the memory.",
         "Copy or reference?",
-        (form("g.clone() if", "g if"),),
+        (
+            form("g.clone() if", "g if"),
+            form(
+                BUFFER,
+                'b = g if b is None else b.mul_(momentum).add_(g, alpha=1 - group["dampening"])',
+            ),
+        ),
         shows="step 2, with gradients zeroed in place",
     ),
     Mistake(

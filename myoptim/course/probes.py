@@ -129,7 +129,8 @@ def bank(optimizer: str, seed: int) -> Bank:
                       schedule.without_gradient(1, 0)),
             ),
             "gradients": (
-                probe("gradients written in place", "plain", replace(alike, reuse_gradients=True)),
+                probe("gradients written in place", "plain",
+                      replace(schedule, reuse_gradients=True)),
             ),
             "state": (
                 probe("parameters of equal shape", "plain", alike),

@@ -28,6 +28,55 @@ def test_no_wrong_one_passes_and_nearly_all_are_named():
     assert len(misnamed) <= total * 0.05, misnamed
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "mistake", "criterion"),
+    [
+        ("sgd_inplace", "torch.clone(d_p).detach()", "d_p", "aliases-grad", "gradients"),
+        ("sgd_inplace", "torch.clone(d_p).detach()", "d_p.detach()", "aliases-grad", "gradients"),
+        ("sgd_inplace", "= d_p.add(p,", "= d_p.add_(p,", "mutates-grad", "gradients"),
+        ("adam_inplace", "self.state[p]", "self.state[tuple(p.shape)]", "state-by-shape", "state"),
+        ("rmsprop_inplace", "value=-1).sqrt_", "value=0).sub_(grad_avg).clamp_(min=0).sqrt_",
+         "centered-unsquared", "rule"),
+    ],
+)  # fmt: skip
+def test_a_mistake_fails_its_own_criterion_alone(name, old, new, mistake, criterion):
+    text = wrong.right(name)
+    assert text.count(old) == 1
+    verdict = in_process.verdict(text.replace(old, new), wrong.OPTIMIZERS[name], SEEDS[0])
+    assert [(r.criterion, r.diagnosis.ids) for r in verdict.failures] == [(criterion, (mistake,))]
+
+
+def test_a_scratch_list_of_gradients_is_no_alias():
+    """Who keeps the gradients and changes them has changed them, not remembered by them."""
+    text = wrong.right("sgd_inplace")
+    right = text.replace(
+        "        return loss",
+        "        self.kept = [p.grad for p in group['params']]\n        return loss",
+    )
+    assert in_process.verdict(right, "SGD").passed
+    verdict = in_process.verdict(right.replace("= d_p.add(p,", "= d_p.add_(p,"), "SGD")
+    assert verdict.diagnosis == ["mutates-grad"]
+
+
+def test_arrays_in_the_state_cost_nothing_and_it_is_said_what_was_not_probed():
+    verdict = in_process.verdict(wrong.right("adam_numpy_state"), "Adam")
+    result = next(r for r in verdict.results if r.criterion == "state")
+    assert verdict.score == verdict.max_score
+    assert result.diagnosis.ids == ()
+    assert "load_state_dict" in result.message
+    assert "numpy arrays" in result.message
+
+
+def test_a_state_that_cannot_be_loaded_is_told_by_its_exception():
+    own = "    def load_state_dict(self, saved):\n        raise KeyError('m')\n\n"
+    text = wrong.right("adam_inplace").replace("    def step(", own + "    def step(")
+    verdict = in_process.verdict(text, "Adam")
+    (result,) = verdict.failures
+    assert result.criterion == "state"
+    assert result.diagnosis.ids == ()
+    assert result.message.startswith("KeyError")
+
+
 def test_two_mistakes_are_named_together():
     text = wrong.right("adam_numpy").replace("np.square(g)", "np.abs(g)")
     text = text.replace("self.m[i] / (1 - self.beta1 ** t)", "self.m[i]")

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).with_name("submissions")
 OPTIMIZERS = {
     "adam_inplace": "Adam",
     "adam_numpy": "Adam",
+    "adam_numpy_state": "Adam",
     "adam_floats": "Adam",
     "adamw_functional": "AdamW",
     "adamw_data": "AdamW",
@@ -262,6 +263,12 @@ MISTAKES: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {
             ],
         ),
         (
+            "state-by-shape",
+            [
+                ("self.state[p]", "self.state[tuple(p.shape)]"),
+            ],
+        ),
+        (
             "state-by-id",
             [
                 ("self.state[p]", "self.state[id(p)]"),
@@ -488,6 +495,32 @@ MISTAKES: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {
                 ("            self.t[i] += 1\n", "            self.t[i] = self.t.get(i, 0) + 1\n"),
                 ("self.beta1 * self.m[i]", "self.beta1 * self.m.get(i, 0)"),
                 ("self.beta2 * self.v[i]", "self.beta2 * self.v.get(i, 0)"),
+            ],
+        ),
+    ],
+    "adam_numpy_state": [
+        (
+            "bc-first-only",
+            [
+                ('memory["square"] / (1 - b2 ** memory["n"])', 'memory["square"]'),
+            ],
+        ),
+        (
+            "eps-inside-sqrt",
+            [
+                ('(np.sqrt(square) + group["eps"])', 'np.sqrt(square + group["eps"])'),
+            ],
+        ),
+        (
+            "state-by-id",
+            [
+                ("self.state[p]", "self.state[id(p)]"),
+            ],
+        ),
+        (
+            "state-attribute",
+            [
+                ("self.state[p]", "vars(self).setdefault('memory', {}).setdefault(p, {})"),
             ],
         ),
     ],
@@ -746,6 +779,18 @@ MISTAKES: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {
             "aliases-grad",
             [
                 ("torch.clone(d_p).detach()", "d_p"),
+            ],
+        ),
+        (
+            "aliases-grad",
+            [
+                ("torch.clone(d_p).detach()", "d_p.detach()"),
+            ],
+        ),
+        (
+            "aliases-grad",
+            [
+                ("torch.clone(d_p).detach()", "d_p"),
                 (
                     "buf.mul_(mu).add_(d_p, alpha=1 - group['dampening'])",
                     "buf = state['velocity'] = buf * mu + (1 - group['dampening']) * d_p",
@@ -968,6 +1013,24 @@ MISTAKES: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {
                 (
                     "square_avg.addcmul(grad_avg, grad_avg, value=-1).sqrt_()",
                     "(square_avg - grad_avg).sqrt()",
+                ),
+            ],
+        ),
+        (
+            "centered-unsquared",
+            [
+                (
+                    "square_avg.addcmul(grad_avg, grad_avg, value=-1).sqrt_()",
+                    "torch.relu(square_avg - grad_avg).sqrt()",
+                ),
+            ],
+        ),
+        (
+            "centered-unsquared",
+            [
+                (
+                    "square_avg.addcmul(grad_avg, grad_avg, value=-1).sqrt_()",
+                    "(square_avg - grad_avg).abs().sqrt()",
                 ),
             ],
         ),
