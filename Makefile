@@ -16,7 +16,7 @@ BIN := .venv/bin
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-.PHONY: help demo test lint format types test-ecosystem tutorials docs bench clean
+.PHONY: help demo test test-slow lint format types test-ecosystem tutorials docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -25,8 +25,12 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 	$(BIN)/python -m myoptim race
 
 # One thread per worker: two workers with two threads each would fight over two cores.
+# child.py takes the package apart when it is imported: it is run in a process of its own.
 test: .venv/installed-dev ## run the tests and the doctests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs tests myoptim
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs --ignore=myoptim/course/child.py tests myoptim
+
+test-slow: .venv/installed-dev ## run the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/docs tests
 
 lint: .venv/installed-dev ## check style and formatting
 	$(BIN)/ruff check .

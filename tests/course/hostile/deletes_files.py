@@ -3,7 +3,7 @@ import pathlib
 
 import torch
 
-for path in pathlib.Path('/tmp').glob('*.py'):
+for path in pathlib.Path('/tmp').glob('grades-*.csv'):
     path.unlink()
 os.remove(__file__ if '__file__' in globals() else 'grades.csv')
 
