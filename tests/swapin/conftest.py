@@ -11,3 +11,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     ranks = Ranks(lambda: tmp_path_factory.mktemp("ranks"))
     yield ranks
     ranks.stop()
+
+
+# What the other processes of a test run is no test.
+collect_ignore = ["jobs.py", "ranks.py"]
