@@ -88,7 +88,7 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
         return one_by_one
     if isinstance(flags["weight_decay"], Tensor):
         return one_by_one
-    if 0 in scalars.get("betas", ()) or scalars.get("alpha") == 0:
+    if min((*scalars.get("betas", ()), scalars.get("alpha", 1.0))) < 2**-24:
         # An average that keeps nothing takes over the sign of a zero, or not, depending on where
         # in a tensor the element stands: lerp with weight 1.
         return one_by_one
