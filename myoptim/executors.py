@@ -1,10 +1,11 @@
 """How one rule runs over many tensors: one by one, over lists, in slices, as pure functions.
 
-An `update` is a function `update(param, grad, *buffers, **scalars)` that changes its tensors in
-place, the gradient excepted; a row is the list `[param, grad, *buffers]` of one parameter. Nothing
-here knows an algorithm, and no algorithm knows what is here: an executor hands the update tensors,
-or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is decided in
-`choose` and `by_device`:
+An `update` is a function `update(param, grad, *buffers)` that changes its tensors in
+place, the gradient excepted. An executor calls it for the parameters of a group, which it is given
+as columns, `[params, grads, *buffers]`; the i-th entries of all columns are the row of parameter i.
+Nothing here knows an algorithm, and no algorithm knows what is here: an executor hands the update
+tensors, or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is
+decided in `choose` and `by_device`:
 
 ===========================================================  ==============
 `differentiable`, `capturable`, inside torch.compile         `pure`
@@ -24,10 +25,12 @@ On a CPU all but `pure` and `fused` give the same bits.
 from __future__ import annotations
 
 import functools
+import operator
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FunctionType
 from typing import Any, cast
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -35,21 +38,25 @@ from torch.utils._foreach_utils import (
     _get_foreach_kernels_supported_devices as foreach_devices,
 )
 
-from myoptim.stand_ins import Elements, Program, Pure, Recorder, TensorList
+from myoptim.stand_ins import CpuTensorList, Elements, Program, Pure, Recorder, TensorList
 
 Update = Callable[..., None]
-Row = list[Tensor]
+Row = Sequence[Tensor]
+Columns = list[list[Tensor]]
 Scalars = dict[str, Any]
 Flags = dict[str, Any]
-Executor = Callable[[Update, list[Row], Scalars], None]
+Executor = Callable[[Update, Columns], None]
 
-#: A large tensor is updated in slices that with its gradient and buffers hold this many elements,
-#: so that what a rule reads and makes stays in the cache: on one tensor of 10 million elements Adam
-#: then takes a third of the time.
-IN_CACHE = 2_097_152
+#: A large tensor is cut into slices of this many elements over one less than there are tensors in
+#: a row: what a rule reads and makes then stays in the cache. On one tensor of 10 million elements
+#: Adam takes a third of the time.
+IN_CACHE = 1_966_080
 
-#: Small tensors are updated together, up to this many elements, since most of their time is
-#: Python's; for larger ones that does not matter, and one after the other they stay in the cache.
+#: Up to this many elements most of the time is Python's and the memory's, not the processor's.
+SMALL = 2_048
+
+#: Small tensors are updated together up to this many elements; larger ones, of which a list kernel
+#: finds each no longer in the nearest cache, up to a quarter of a slice.
 TOGETHER = 32_768
 
 #: In these a CPU gives the same bits in a list as by itself, and wherever in a tensor an element
@@ -57,14 +64,12 @@ TOGETHER = 32_768
 #: and the left-over elements of a tensor may differ.
 EXACT = (torch.float32, torch.float64)
 
-#: A list kernel takes longer to start than a kernel: up to this many tensors go one by one.
-WORTH_A_LIST = 2
+#: Where a row has buffers, the rule has so many statements that copying this many small tensors
+#: into one, and the results back, costs less than a list kernel for each statement.
+WORTH_GATHERING = 8
 
-#: With this many tensors to a row the rule has so many statements that copying small tensors into
-#: one, and the results back, costs less than a list kernel for each statement.
-WORTH_GATHERING = 4
-
-PLAIN = (Parameter, Tensor)
+PLAIN = frozenset((Parameter, Tensor))
+is_sparse = operator.attrgetter("is_sparse")
 ONE = torch.ones((), device="cpu")
 CAPTURABLE_DEVICES = ("cuda", "xpu", "hpu", torch._C._get_privateuse1_backend_name(), "xla")
 
@@ -86,36 +91,42 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
     foreach = flags["foreach"]
     if foreach is False or (foreach is None and flags.get("fused") is False):
         return one_by_one
-    if isinstance(flags["weight_decay"], Tensor):
-        return one_by_one
-    if min((*scalars.get("betas", ()), scalars.get("alpha", 1.0))) < 2**-24:
+    averages = (*scalars.get("betas", ()), scalars.get("alpha", 1.0))
+    for value in (*averages, *scalars.values(), flags["weight_decay"]):
+        if isinstance(value, Tensor):
+            return one_by_one
+    if min(averages) < 2**-24:
         # An average that keeps nothing takes over the sign of a zero, or not, depending on where
         # in a tensor the element stands: lerp with weight 1.
         return one_by_one
-    for value in scalars.values():
-        if isinstance(value[0] if isinstance(value, tuple) else value, Tensor):
-            return one_by_one
     return by_device
 
 
-def by_device(update: Update, rows: list[Row], scalars: Scalars) -> None:
-    """Each row in the fastest way that gives, on a CPU, the bits of `one_by_one`."""
-    on_cpu: list[Row] = []
-    on_accelerator: list[Row] = []
-    for row in rows:
-        param, grad = row[0], row[1]
-        if type(param) not in PLAIN or type(grad) is not Tensor or grad.is_sparse:
-            update(*local(row), **scalars)
-        elif param.is_cpu and param.dtype in EXACT and grad.dtype is param.dtype:
-            on_cpu.append(row)
-        elif param.device.type in foreach_devices() and not param.is_complex():
-            on_accelerator.append(row)
+def by_device(update: Update, columns: Columns) -> None:
+    """Each parameter in the fastest way that gives, on a CPU, the bits of `one_by_one`."""
+    params, grads = columns[:2]
+    if not (are_plain(params) and are_plain(grads)):
+        odd = [i for i, row in enumerate(rows(columns)) if not are_plain(row[:2])]
+        singles, columns = split(columns, odd)
+        for row in rows(singles):
+            update(*local(row))
+    try:
+        groups = by_device_and_dtype(columns)
+    except RuntimeError:  # tensors of one row differ: if that is an error, the update says which
+        one_by_one(update, columns)
+        return
+    for (device, dtype), alike in groups.items():
+        if device.type == "cpu" and dtype in EXACT:
+            cache_sized(update, alike)
+        elif device.type in foreach_devices() and not dtype.is_complex:
+            over_lists(update, alike)
         else:
-            update(*row, **scalars)
-    if on_cpu:
-        cache_sized(update, on_cpu, scalars)
-    if on_accelerator:
-        over_lists(update, on_accelerator, scalars)
+            one_by_one(update, alike)
+
+
+def are_plain(tensors: Sequence[Tensor]) -> bool:
+    """Whether no tensor is sparse or of a subclass."""
+    return PLAIN.issuperset(map(type, tensors)) and not any(map(is_sparse, tensors))
 
 
 def local(row: Row) -> Row:
@@ -131,18 +142,48 @@ def local(row: Row) -> Row:
     return [cast("Any", tensor).to_local() for tensor in row]
 
 
+# --------------------------------------------------------------------------- columns
+
+
+def rows(columns: Columns) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors of one parameter after the other."""
+    return zip(*columns, strict=True)
+
+
+def split(columns: Columns, indices: Sequence[int]) -> tuple[Columns, Columns]:
+    """The parameters at some places, and all others."""
+    chosen = set(indices)
+    others = [i for i in range(len(columns[0])) if i not in chosen]
+    return take(columns, indices), take(columns, others)
+
+
+def take(columns: Columns, indices: Sequence[int]) -> Columns:
+    """The parameters at some places."""
+    return [[column[i] for i in indices] for column in columns]
+
+
+def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtype], Columns]:
+    """The parameters together that a kernel takes together.
+
+    Raises:
+        RuntimeError: a parameter, its gradient and its buffers are not of one device and type.
+    """
+    if not columns[0]:
+        return {}
+    groups = torch._C._group_tensors_by_device_and_dtype(cast("Any", columns), False)
+    return {key: cast("Columns", alike) for key, (alike, _) in groups.items()}
+
+
 # --------------------------------------------------------------------------- counting steps
 
 
-def count_up(rows: list[Row], counters: list[Tensor], flags: Flags) -> None:
-    """Add one to the step counter of every row."""
-    if not counters:
-        return
+def count_up(params: list[Tensor], counters: list[Tensor], flags: Flags) -> None:
+    """Add one to the step counter of every parameter."""
     if torch.compiler.is_compiling():
         torch._foreach_add_(counters, 1)
         return
     if flags.get("capturable"):
-        check_capturable(rows, counters)
+        check_capturable(params, counters)
     if counters[0].is_cpu:
         # A number would be made a tensor anew for every counter.
         torch._foreach_add_(counters, ONE, alpha=1.0)
@@ -150,10 +191,10 @@ def count_up(rows: list[Row], counters: list[Tensor], flags: Flags) -> None:
         torch._foreach_add_(counters, 1)
 
 
-def check_capturable(rows: list[Row], counters: list[Tensor]) -> None:
+def check_capturable(params: list[Tensor], counters: list[Tensor]) -> None:
     """Raise, as torch does, unless a graph can hold the update of these parameters."""
-    for row, counter in zip(rows, counters, strict=True):
-        device = row[0].device.type
+    for param, counter in zip(params, counters, strict=True):
+        device = param.device.type
         if device not in CAPTURABLE_DEVICES or counter.device.type != device:
             raise AssertionError(
                 "If capturable=True, params and state_steps must be on supported devices: "
@@ -162,18 +203,24 @@ def check_capturable(rows: list[Row], counters: list[Tensor]) -> None:
 
 
 def by_count(
-    rows: list[Row], counters: list[Tensor], flags: Flags
-) -> Iterable[tuple[float | Tensor, list[Row]]]:
-    """The rows together whose counters are equal, so that a rule gets the count as a number.
+    columns: Columns, counters: list[Tensor], flags: Flags
+) -> Iterable[tuple[float | Tensor, Columns]]:
+    """The parameters together whose counters are equal: a rule gets the count as a number.
 
-    Reading a counter would end a graph: there every row stays by itself, with its own tensor.
+    Reading a counter would end a graph: there every parameter stays by itself, with its own tensor.
     """
-    if not counters or torch.compiler.is_compiling() or flags.get("capturable"):
-        return [(counter, [row]) for row, counter in zip(rows, counters, strict=True)]
-    rows_of_count: dict[float, list[Row]] = {}
-    for row, count in zip(rows, read(counters), strict=True):
-        rows_of_count.setdefault(count, []).append(row)
-    return rows_of_count.items()
+    if torch.compiler.is_compiling() or flags.get("capturable"):
+        return [
+            (counter, [[tensor] for tensor in row])
+            for counter, row in zip(counters, rows(columns), strict=True)
+        ]
+    places: dict[float, list[int]] = {}
+    counts = read(counters)
+    if len(set(counts)) == 1:
+        return [(counts[0], columns)]
+    for i, count in enumerate(counts):
+        places.setdefault(count, []).append(i)
+    return [(count, take(columns, indices)) for count, indices in places.items()]
 
 
 def read(counters: list[Tensor]) -> list[float]:
@@ -186,96 +233,145 @@ def read(counters: list[Tensor]) -> list[float]:
 # --------------------------------------------------------------------------- one by one
 
 
-def one_by_one(update: Update, rows: list[Row], scalars: Scalars) -> None:
+def one_by_one(update: Update, columns: Columns) -> None:
     """The update on each parameter by itself: the loop that all others are measured against."""
-    for row in rows:
-        update(*row, **scalars)
+    for row in rows(columns):
+        update(*row)
 
 
 # --------------------------------------------------------------------------- lists
 
 
-def over_lists(update: Update, rows: list[Row], scalars: Scalars) -> None:
-    """The update on all parameters of one device and type at once: few kernel launches."""
-    for alike in by_device_and_dtype(rows).values():
-        update(*map(TensorList, zip(*alike, strict=True)), **scalars)
-
-
-def by_device_and_dtype(rows: list[Row]) -> dict[tuple[torch.device, torch.dtype], list[Row]]:
-    """The rows together whose parameters a kernel takes together."""
-    alike: dict[tuple[torch.device, torch.dtype], list[Row]] = {}
-    for row in rows:
-        alike.setdefault((row[0].device, row[0].dtype), []).append(row)
-    return alike
+def over_lists(update: Update, columns: Columns) -> None:
+    """The update on parameters of one device and type at once: few kernel launches."""
+    update(*map(TensorList, columns))
 
 
 # --------------------------------------------------------------------------- cache-sized
 
 
-def cache_sized(update: Update, rows: list[Row], scalars: Scalars) -> None:
-    """The update on pieces of a good size: large tensors cut, small ones in lists.
+def cache_sized(update: Update, columns: Columns) -> None:
+    """The update on pieces of a good size: large tensors cut, others together.
 
     Most of a step on a CPU is waiting, for memory when tensors are large and for Python when they
     are small. The temporaries of a piece stay in the cache, and do not grow with the model.
     """
-    for alike in by_device_and_dtype(rows).values():
-        for piece in pieces(alike, TOGETHER):
-            if len(piece) <= WORTH_A_LIST:
-                for row in piece:
-                    in_slices(update, row, scalars)
-            elif len(piece[0]) < WORTH_GATHERING:
-                update(*map(TensorList, zip(*piece, strict=True)), **scalars)
-            else:
-                gathered(functools.partial(update, **scalars), piece)
+    sizes = [param.numel() for param in columns[0]]
+    if sum(sizes) <= TOGETHER:
+        small_together(update, columns)
+        return
+    small, large = by_size(sizes)
+    in_cache = IN_CACHE // (len(columns) - 1)
+    for places in pieces(large, sizes, in_cache // 4):
+        piece = take(columns, places)
+        if sizes[places[0]] > in_cache:
+            in_slices(update, next(rows(piece)), in_cache)
+        else:
+            together(update, piece)
+    for places in pieces(small, sizes, TOGETHER):
+        small_together(update, take(columns, places))
 
 
-def pieces(rows: list[Row], limit: int) -> Iterator[list[Row]]:
-    """The rows in pieces that hold at most `limit` elements or are a single row."""
-    piece: list[Row] = []
-    elements = 0
-    for row in rows:
-        size = row[0].numel()
-        if piece and elements + size > limit:
-            yield piece
-            piece, elements = [], 0
-        piece.append(row)
-        elements += size
-    if piece:
-        yield piece
+def by_size(sizes: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The places of the small ones, and of the large ones."""
+    small = [i for i, size in enumerate(sizes) if size <= SMALL]
+    large = [i for i, size in enumerate(sizes) if size > SMALL]
+    return small, large
 
 
-def in_slices(update: Update, row: Row, scalars: Scalars) -> None:
-    """The update on one slice after the other, or on the whole if it is small or not contiguous."""
-    size = IN_CACHE // len(row)
-    if row[0].numel() <= size or not is_contiguous(row):
-        update(*row, **scalars)
+def pieces(places: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """The places in pieces that hold at most `limit` elements or are a single one."""
+    found: list[list[int]] = []
+    room = -1
+    for i in places:
+        if sizes[i] > room:
+            found.append([])
+            room = limit
+        found[-1].append(i)
+        room -= sizes[i]
+    return found
+
+
+def in_slices(update: Update, row: Row, size: int) -> None:
+    """The update on one slice after the other, or on the whole if it is not contiguous."""
+    if not is_contiguous(row):
+        update(*row)
         return
     for part in zip(*(flat(tensor).split(size) for tensor in row), strict=True):
-        update(*part, **scalars)
+        update(*part)
 
 
 def is_contiguous(row: Row) -> bool:
     """Whether the tensors lie in memory alike, so that they may be cut or taken as flat."""
-    return all(tensor.is_contiguous() and tensor.dtype == row[0].dtype for tensor in row)
+    return all(tensor.is_contiguous() for tensor in row)
 
 
 def flat(tensor: Tensor) -> Tensor:
     """The elements in one dimension; of a contiguous tensor in the same memory."""
-    return tensor if tensor.dim() == 1 else tensor.reshape(-1)
+    return tensor if tensor.dim() == 1 else tensor.ravel()
 
 
-def gathered(run: Callable[..., None], rows: list[Row]) -> None:
-    """Run an update on the rows copied into flat tensors, and copy the results back."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    flats = [torch.cat([flat(tensor) for tensor in column]) for column in columns]
+def together(update: Update, columns: Columns) -> None:
+    """The update on several parameters of one type in lists."""
+    if len(columns[0]) == 1 or share_memory(columns[0]):
+        one_by_one(update, columns)
+    else:
+        update(*map(CpuTensorList, columns))
+
+
+def small_together(update: Update, columns: Columns) -> None:
+    """The update on several small parameters of one type, gathered into one where that pays."""
+    worth = len(columns[0]) >= WORTH_GATHERING and len(columns) > 2
+    if worth and not share_memory(columns[0]):
+        gathered(update, columns)
+    else:
+        together(update, columns)
+
+
+def share_memory(tensors: list[Tensor]) -> bool:
+    """Whether two of the tensors begin at one place: then one must be updated after the other."""
+    return len({tensor.data_ptr() for tensor in tensors}) < len(tensors)
+
+
+def gathered(run: Callable[..., None], columns: Columns) -> None:
+    """Run an update on the parameters copied into flat tensors, and copy the results back."""
+    param = columns[0][0]
+    scratch = _cached.scratch if param.is_cpu and len(columns[0]) > 1 else make_scratch
+    shapes = tuple([tensor.shape for tensor in columns[0]])
+    flats, views = scratch(shapes, len(columns), param.device, param.dtype)
+    for copies, column in zip(views, columns, strict=True):
+        torch._foreach_copy_(copies, column)
     run(*flats)
-    sizes = [row[0].numel() for row in rows]
-    for column, result in zip((columns[0], *columns[2:]), (flats[0], *flats[2:]), strict=True):
-        if all(tensor.is_contiguous() for tensor in column):
-            torch.split_with_sizes_copy(result, sizes, out=[flat(tensor) for tensor in column])
-        else:
-            for target, source in zip(column, result.split(sizes), strict=True):
-                target.copy_(source.view_as(target))
+    for i in (0, *range(2, len(columns))):
+        torch._foreach_copy_(columns[i], views[i])
+
+
+def make_scratch(
+    shapes: Sequence[torch.Size], width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[list[Tensor], Columns]:
+    """Flat tensors to gather `width` columns in, and views of them in the shapes of the tensors."""
+    sizes = [shape.numel() for shape in shapes]
+    with torch.inference_mode(False):
+        flats = [torch.empty(sum(sizes), dtype=dtype, device=device) for _ in range(width)]
+        views = [
+            [part.view(shape) for part, shape in zip(tensor.split(sizes), shapes, strict=True)]
+            for tensor in flats
+        ]
+    return flats, views
+
+
+class _Cached(threading.local):
+    """Of each thread its own scratch memory, since making the views takes longer than copying.
+
+    Only for small tensors gathered, so it is at most a few megabytes. Not for accelerators, where
+    the work of one thread may still be under way on another stream.
+    """
+
+    def __init__(self) -> None:
+        self.scratch = functools.lru_cache(maxsize=16)(make_scratch)
+
+
+_cached = _Cached()
 
 
 # --------------------------------------------------------------------------- sparse gradients
@@ -294,13 +390,13 @@ def view_elements(param: Tensor, grad: Tensor, *buffers: Tensor) -> list[Any]:
 # --------------------------------------------------------------------------- pure
 
 
-def pure(update: Update, rows: list[Row], scalars: Scalars) -> None:
+def pure(update: Update, columns: Columns) -> None:
     """The update as a function from tensors to tensors, its results written back at the end."""
-    for row in rows:
+    for row in rows(columns):
         # Autograd keeps what it was given: that must not be what is written to.
         inputs = [tensor.clone() if torch.is_grad_enabled() else tensor for tensor in row]
         values = [Pure(tensor) for tensor in inputs]
-        update(*values, **scalars)
+        update(*values)
         write_back(row, values)
 
 
@@ -320,73 +416,73 @@ def view_as_real(tensor: Any) -> Any:
 
 # --------------------------------------------------------------------------- fused
 
-#: A kernel saves a pass over the elements for each statement of the rule but the first. On a CPU
-#: that must be this many elements, or calling the kernel takes longer than it saves.
-WORTH_A_KERNEL = 1_048_576
-
-#: Small tensors are gathered for a kernel up to this many elements.
-TOGETHER_FUSED = 262_144
+#: Calling a kernel takes as long as a few statements on this many elements: on a CPU fewer go the
+#: way that they go by default.
+WORTH_A_KERNEL = 16_384
 
 
-def record(update: Update, width: int, scalars: Scalars) -> tuple[Program, list[float]]:
+def record(update: Update, width: int) -> tuple[Program, list[float]]:
     """The statements of an update of `width` tensors, and the scalars that they use."""
     recorder = Recorder()
-    update(*(recorder.new_value() for _ in range(width)), **scalars)
+    update(*[recorder.new_value() for _ in range(width)])
     return tuple(recorder.statements), recorder.scalars
 
 
 def replay(program: Program, values: list[Pure], scalars: Sequence[Tensor]) -> None:
     """Carry out recorded statements."""
-    given = {"value": values, "scalar": scalars}
-    for operator, number, arguments, keywords in program:
-        result = getattr(values[number], operator)(
-            *(given[kind][i] for kind, i in arguments),
-            **{name: given[kind][i] for name, (kind, i) in keywords},
-        )
-        if not operator.endswith("_"):
+    unused = iter(scalars)
+    for method, number, arguments, keywords in program:
+        given = [next(unused) if i is None else values[i] for i in arguments]
+        positional = len(given) - len(keywords)
+        named = dict(zip(keywords, given[positional:], strict=True))
+        result = getattr(values[number], method)(*given[:positional], **named)
+        if not method.endswith("_"):
             values.append(result)
 
 
 @functools.cache
 def compile_kernel(
     program: Program, width: int, device: torch.device, dtype: torch.dtype
-) -> Callable[..., None]:
+) -> Callable[..., Any]:
     """One kernel that carries out a program on flat tensors of any length, in one pass over memory.
 
-    It takes a tensor of the scalars, then `width` tensors.
+    It takes a tensor of the scalars, then `width` tensors of at least two elements (the compiler
+    makes lengths of 0 and 1 constants). `torch.compile` would give the same kernel, but checks at
+    each call what is known here, which takes longer than the kernel on a middling tensor.
 
     Raises:
-        RuntimeError: torch.compile does not work here.
+        RuntimeError: there is no compiler that works here.
     """
+    # Loading a compiler takes seconds, and most programs need none.
+    from torch._inductor import standalone_compile
+    from torch.fx.experimental.proxy_tensor import make_fx
 
-    def kernel(scalars: Tensor, *tensors: Tensor) -> None:
+    def kernel(scalars: Tensor, *tensors: Tensor) -> tuple[()]:
         values = [Pure(tensor) for tensor in tensors]
         replay(program, values, scalars.unbind())
         write_back(tensors, values[:width])
+        return ()
 
-    # A code object of its own, because torch.compile limits the number of kernels per code object.
-    own = FunctionType(kernel.__code__.replace(), globals(), "kernel", None, kernel.__closure__)
-    # What the guards would check is known: flat contiguous tensors of this device and type, at
-    # least two elements long (torch.compile makes 0 and 1 constants).
-    options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-    compiled = torch.compile(own, dynamic=True, fullgraph=True, options=options)
-    # Compiled on a stand-in, so that the kernel is the same whichever tensor comes first.
-    stand_in = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
-    scalars = torch.ones(count_scalars(program), dtype=scalar_dtype(dtype), device=device)
     try:
-        compiled(scalars, *stand_in)
+        with torch.inference_mode(False), torch.no_grad():
+            # Long stand-ins, so that the kernel is made for what takes time.
+            scalars = torch.ones(count_scalars(program), dtype=scalar_dtype(dtype), device=device)
+            tensors = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
+            examples: list[Any] = [scalars, *tensors]
+            graph = make_fx(kernel, tracing_mode="symbolic")(*examples)
+            compiled = standalone_compile(graph, examples, dynamic_shapes="from_graph")
+            compiled(*examples)
     except Exception as error:
         raise RuntimeError(
-            f"fused=True needs torch.compile to work for {device.type} (a C++ compiler on a CPU, "
-            f"Triton on a GPU), and it failed: {error}. Without fused=True none is needed."
+            f"fused=True needs torch's compiler to work for {device.type} (with a C++ compiler on "
+            f"a CPU, Triton on a GPU), and it failed: {error}. Without fused=True none is needed."
         ) from error
     return compiled
 
 
 def count_scalars(program: Program) -> int:
     """How many scalars the statements of a program use."""
-    arguments = (a for _, _, args, kw in program for a in (*args, *(value for _, value in kw)))
-    return sum(kind == "scalar" for kind, _ in arguments)
+    return sum(arguments.count(None) for _, _, arguments, _ in program)
 
 
 def scalar_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -394,39 +490,50 @@ def scalar_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
-def fused(update: Update, rows: list[Row], scalars: Scalars) -> None:
+def fused(update: Update, columns: Columns) -> None:
     """The update as one compiled kernel: a large tensor by itself, small ones gathered into one.
 
-    What is too small for a kernel to pay on a CPU goes the way that it goes by default.
+    On a CPU, what is too small for a kernel to pay goes the way that it goes by default, and so do
+    rules of one statement, which are one pass over memory as they are.
     """
-    rows = [local(row) for row in rows]
-    check_fusible(rows)
-    for (device, dtype), alike in by_device_and_dtype(rows).items():
-        program, numbers = record(update, len(alike[0]), scalars)
-        worth = WORTH_A_KERNEL if device.type == "cpu" else 0
-        kernel: Callable[..., None] | None = None
-        small: list[Row] = []
-        for piece in pieces(alike, TOGETHER_FUSED):
-            elements = sum(row[0].numel() for row in piece)
-            if elements < 2 or elements * (len(program) - 1) < worth:
-                small += piece
-                continue
-            if kernel is None:
-                on_device = torch.tensor(numbers, dtype=scalar_dtype(dtype), device=device)
-                compiled = compile_kernel(program, len(alike[0]), device, dtype)
-                kernel = functools.partial(compiled, on_device)
-            if len(piece) == 1 and is_contiguous(piece[0]):
-                kernel(*map(flat, piece[0]))
-            else:
-                gathered(kernel, piece)
-        if small:
-            cache_sized(update, small, scalars)
+    if not PLAIN.issuperset(map(type, columns[0])):
+        columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
+    check_fusible(columns[0])
+    for (device, dtype), alike in by_device_and_dtype(columns).items():
+        sizes = [param.numel() for param in alike[0]]
+        if device.type == "cpu" and sum(sizes) < WORTH_A_KERNEL:
+            cache_sized(update, alike)
+            continue
+        program, numbers = record(update, len(alike))
+        if device.type == "cpu" and len(program) == 1:
+            cache_sized(update, alike)
+            continue
+        compiled = compile_kernel(program, len(alike), device, dtype)
+        scalars = torch.from_numpy(numpy.array(numbers)).to(device, scalar_dtype(dtype))
+        in_kernels(functools.partial(compiled, scalars), update, alike, sizes)
 
 
-def check_fusible(rows: list[Row]) -> None:
+def in_kernels(
+    kernel: Callable[..., Any], update: Update, columns: Columns, sizes: Sequence[int]
+) -> None:
+    """The update of parameters of one device and type by a kernel that does the same."""
+    small, large = by_size(sizes)
+    for row in rows(take(columns, large)):
+        if is_contiguous(row):
+            kernel(*map(flat, row))
+        else:
+            gathered(kernel, [[tensor] for tensor in row])
+    for places in pieces(small, sizes, TOGETHER):
+        piece = take(columns, places)
+        if sum([sizes[i] for i in places]) < 2 or share_memory(piece[0]):
+            one_by_one(update, piece)
+        else:
+            gathered(kernel, piece)
+
+
+def check_fusible(params: list[Tensor]) -> None:
     """Raise, as torch does, unless all parameters are plain tensors of real numbers."""
-    for row in rows:
-        param = row[0]
+    for param in params:
         if type(param) not in PLAIN or not param.is_floating_point():
             raise RuntimeError(
                 "`fused=True` requires all the params to be floating point Tensors of supported "

@@ -16,9 +16,12 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
 from torch.optim.optimizer import (
     ParamsT,
     _get_scalar_dtype,  # pyright: ignore[reportPrivateUsage]
+    _global_optimizer_post_hooks,  # pyright: ignore[reportPrivateUsage]
+    _global_optimizer_pre_hooks,  # pyright: ignore[reportPrivateUsage]
 )
 
 from myoptim import executors
@@ -214,11 +217,11 @@ class Optimizer(torch.optim.Optimizer):
     def update(
         self,
         group: Group,
+        scalars: dict[str, Any],
         names: tuple[str, ...],
         param: Tensor,
         grad: Tensor,
         *buffers: Tensor,
-        **scalars: Any,
     ) -> None:
         """Update one parameter and its buffers in place; the gradient stays as it is.
 
@@ -226,11 +229,11 @@ class Optimizer(torch.optim.Optimizer):
 
         Args:
             group: the parameter's group.
+            scalars: the arguments of the rule that are no tensors.
             names: the names of the buffers.
             param: θ, of any shape.
             grad: the gradient g, shaped like the parameter.
             buffers: the parameter's state, each shaped like the parameter.
-            scalars: the arguments of the rule that are no tensors.
         """
         weight_decay = cast("float", group["weight_decay"])
         if group["maximize"]:
@@ -272,6 +275,27 @@ class Optimizer(torch.optim.Optimizer):
                 self._step_group(group)
         return loss
 
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `step`, as torch does, in hooks and a label for profilers, if anyone is listening.
+
+        The label alone takes as long as the update of several small parameters.
+        """
+        heard = torch.optim.Optimizer.profile_hook_step(func)
+
+        @functools.wraps(func)
+        def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            listening = (
+                profiler._is_profiler_enabled  # pyright: ignore[reportPrivateUsage]
+                or self._optimizer_step_pre_hooks
+                or self._optimizer_step_post_hooks
+                or _global_optimizer_pre_hooks
+                or _global_optimizer_post_hooks
+            )
+            return heard(self, *args, **kwargs) if listening else func(self, *args, **kwargs)
+
+        return step
+
     def _check_capture(self) -> None:
         """Raise, as torch does, if a CUDA graph is being recorded that would freeze the step."""
         allowed = all(group.get("capturable", True) for group in self.param_groups)
@@ -291,26 +315,31 @@ class Optimizer(torch.optim.Optimizer):
         if torch.compiler.is_compiling() and self.counts_steps:
             self._init_group(group)
         names = self.buffer_names(group)
-        first, later, counters = self._collect(group, names)
-        update = functools.partial(self.update, group, names)
+        columns, counters, new = self._collect(group, names)
+        if not columns[0]:
+            return
         scalars = {
             name: value.squeeze() if isinstance(value := group[name], Tensor) else value
             for name in self._group_scalars
         }
         execute = executors.choose(group, scalars)
+
+        def run(columns: executors.Columns, **more: Any) -> None:
+            execute(functools.partial(self.update, group, {**scalars, **more}, names), columns)
+
         if not self.counts_steps:
-            if first:
-                execute(update, first, {**scalars, "first": True})
-            if later:
-                execute(update, later, {**scalars, "first": False})
+            first, later = executors.split(columns, new) if new else ([[]], columns)
+            if first[0]:
+                run(first, first=True)
+            if later[0]:
+                run(later, first=False)
             return
-        rows = first + later
-        executors.count_up(rows, counters, group)
+        executors.count_up(columns[0], counters, group)
         if not self._rule_takes_step:
-            execute(update, rows, scalars)
+            run(columns)
             return
-        for step, rows_of_step in executors.by_count(rows, counters, group):
-            execute(update, rows_of_step, {**scalars, "step": step})
+        for step, columns_of_step in executors.by_count(columns, counters, group):
+            run(columns_of_step, step=step)
 
     def _init_group(self, group: Group) -> None:
         """Make the state of a group. torch.compile looks for a method of this name and runs it in
@@ -321,33 +350,36 @@ class Optimizer(torch.optim.Optimizer):
 
     def _collect(
         self, group: Group, names: tuple[str, ...]
-    ) -> tuple[list[executors.Row], list[executors.Row], list[Tensor]]:
+    ) -> tuple[executors.Columns, list[Tensor], list[int]]:
         """The tensors of every parameter that has a gradient, made if they are not there yet.
 
         Returns:
-            The rows [parameter, gradient, *buffers] of the parameters whose state was made now,
-            the rows of all others, and the step counters of both, in this order.
+            The columns [parameters, gradients, *buffers], the step counters, and which of the
+            parameters had no state before.
         """
-        first: list[executors.Row] = []
-        later: list[executors.Row] = []
+        params: list[Tensor] = []
+        grads: list[Tensor] = []
         for param in group["params"]:
             grad = param.grad
-            if grad is None:
-                continue
-            if grad.is_sparse:
-                self._check_sparse(group)
-            if not names:
-                later.append([param, grad])
-                continue
-            state = self.state[param]
-            try:
-                later.append([param, grad, *[state[name] for name in names]])
-            except KeyError:
-                self.init_state(param, grad, group)
-                first.append([param, grad, *[state[name] for name in names]])
-        if not self.counts_steps:
-            return first, later, []
-        return first, later, [self.state[row[0]]["step"] for row in first + later]
+            if grad is not None:
+                params.append(param)
+                grads.append(grad)
+                if grad.is_sparse:
+                    self._check_sparse(group)
+        keys = (*names, "step") if self.counts_steps else names
+        if not keys:
+            return [params, grads], [], []
+        states = [self.state[param] for param in params]
+        new: list[int] = []
+        try:
+            kept = [[state[key] for state in states] for key in keys]
+        except KeyError:
+            new = [i for i, state in enumerate(states) if any(key not in state for key in keys)]
+            for i in new:
+                self.init_state(params[i], grads[i], group)
+            kept = [[state[key] for state in states] for key in keys]
+        counters = kept.pop() if self.counts_steps else []
+        return [params, grads, *kept], counters, new
 
     def _check_sparse(self, group: Group) -> None:
         name = type(self).__name__

@@ -11,36 +11,19 @@ one adds it to the classes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-#: A value or a scalar by its number, and a statement: the operator, the number of the value that it
-#: was called on, its arguments, its named arguments.
-Argument = tuple[str, int]
-Statement = tuple[str, int, tuple[Argument, ...], tuple[tuple[str, Argument], ...]]
+#: A statement: the operator, the number of the value that it was called on, its arguments (the
+#: number of a value, or None for the next scalar), and the names of the last of them.
+Statement = tuple[str, int, tuple[int | None, ...], tuple[str, ...]]
 Program = tuple[Statement, ...]
 
 
 # --------------------------------------------------------------------------- lists
-
-
-def _in_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
-    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
-        kernel(self.tensors, *[a.tensors if type(a) is TensorList else a for a in args], **kwargs)
-        return self
-
-    return method
-
-
-def _out_of_place(kernel: Callable[..., Any]) -> Callable[..., TensorList]:
-    def method(self: TensorList, *args: Any, **kwargs: Any) -> TensorList:
-        others = [a.tensors if type(a) is TensorList else a for a in args]
-        return TensorList(kernel(self.tensors, *others, **kwargs))
-
-    return method
 
 
 class TensorList:
@@ -53,25 +36,76 @@ class TensorList:
 
     is_sparse = False
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, tensors: list[Tensor] | tuple[Tensor, ...]) -> None:
         self.tensors = tensors
 
     def is_complex(self) -> bool:
         """Complex tensors are not put in lists."""
         return False
 
-    add = _out_of_place(torch._foreach_add)
-    addcmul = _out_of_place(torch._foreach_addcmul)
-    neg = _out_of_place(torch._foreach_neg)
-    sqrt = _out_of_place(torch._foreach_sqrt)
-    add_ = _in_place(torch._foreach_add_)
-    addcdiv_ = _in_place(torch._foreach_addcdiv_)
-    addcmul_ = _in_place(torch._foreach_addcmul_)
-    clamp_min_ = _in_place(torch._foreach_clamp_min_)
-    copy_ = _in_place(torch._foreach_copy_)
-    div_ = _in_place(torch._foreach_div_)
-    lerp_ = _in_place(torch._foreach_lerp_)
-    mul_ = _in_place(torch._foreach_mul_)
+    def neg(self) -> TensorList:
+        return type(self)(torch._foreach_neg(self.tensors))
+
+    def sqrt(self) -> TensorList:
+        return type(self)(torch._foreach_sqrt(self.tensors))
+
+    def add(self, other: TensorList, alpha: float = 1) -> TensorList:
+        return type(self)(torch._foreach_add(self.tensors, other.tensors, alpha=alpha))
+
+    def addcmul(self, a: TensorList, b: TensorList, value: float = 1) -> TensorList:
+        return type(self)(torch._foreach_addcmul(self.tensors, a.tensors, b.tensors, value=value))
+
+    def add_(self, other: TensorList | float, alpha: float = 1) -> TensorList:
+        if isinstance(other, TensorList):
+            torch._foreach_add_(self.tensors, other.tensors, alpha=alpha)
+        else:
+            torch._foreach_add_(self.tensors, self.number(other))
+        return self
+
+    def mul_(self, factor: float) -> TensorList:
+        torch._foreach_mul_(self.tensors, self.number(factor))
+        return self
+
+    def div_(self, divisor: float) -> TensorList:
+        torch._foreach_div_(self.tensors, self.number(divisor))
+        return self
+
+    def copy_(self, source: TensorList) -> TensorList:
+        torch._foreach_copy_(self.tensors, source.tensors)
+        return self
+
+    def clamp_min_(self, low: TensorList) -> TensorList:
+        torch._foreach_clamp_min_(self.tensors, low.tensors)
+        return self
+
+    def lerp_(self, end: TensorList, weight: float) -> TensorList:
+        torch._foreach_lerp_(self.tensors, end.tensors, weight)
+        return self
+
+    def addcmul_(self, a: TensorList, b: TensorList, value: float = 1) -> TensorList:
+        torch._foreach_addcmul_(self.tensors, a.tensors, b.tensors, value=value)
+        return self
+
+    def addcdiv_(self, a: TensorList, b: TensorList, value: float = 1) -> TensorList:
+        torch._foreach_addcdiv_(self.tensors, a.tensors, b.tensors, value=value)
+        return self
+
+    def number(self, value: float) -> Any:
+        """What the kernels get for a number."""
+        return value
+
+
+class CpuTensorList(TensorList):
+    """Several tensors of one type on a CPU.
+
+    There a kernel makes a tensor of a number anew for every tensor of the list, which takes longer
+    than the operation on a small one: here it is made once.
+    """
+
+    __slots__ = ()
+
+    def number(self, value: float) -> Tensor:
+        return torch.scalar_tensor(value, dtype=self.tensors[0].dtype, device="cpu")
 
 
 # --------------------------------------------------------------------------- elements
@@ -206,22 +240,20 @@ class Recorder:
         self.values += 1
         return Recorded(self, self.values - 1)
 
-    def argument(self, value: Any) -> Argument:
-        """What a statement notes for an argument; a scalar is put aside."""
-        if isinstance(value, Recorded):
-            return ("value", value.number)
-        self.scalars.append(float(value))
-        return ("scalar", len(self.scalars) - 1)
-
 
 def _recorded(operator: str) -> Callable[..., Recorded]:
     in_place = operator.endswith("_")
 
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Recorded:
         recorder = self.recorder
-        arguments = tuple(recorder.argument(value) for value in args)
-        keywords = tuple((name, recorder.argument(value)) for name, value in kwargs.items())
-        recorder.statements.append((operator, self.number, arguments, keywords))
+        arguments: list[int | None] = []
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Recorded):
+                arguments.append(value.number)
+            else:
+                arguments.append(None)
+                recorder.scalars.append(float(value))
+        recorder.statements.append((operator, self.number, tuple(arguments), tuple(kwargs)))
         return self if in_place else recorder.new_value()
 
     return method

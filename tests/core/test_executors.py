@@ -18,8 +18,9 @@ from myoptim import executors
 
 MB = 1e6
 
-# On either side of where tensors are gathered, and of where they are cut.
-SIZES = [0, 1, 2, 7, 8, 9, 100, 1_000, 16_384, 32_767, 32_768, 32_769, 300_000, 1_048_577]
+# On either side of where tensors are small, go in one list, and are cut.
+SIZES = [0, 1, 2, 7, 8, 9, 100, 1_000, 2_047, 2_048, 2_049, 32_767, 32_769, 100_000, 300_000]
+SIZES += [1_966_081]
 
 # The loop is compared with torch's in all other tests; here, what is not the loop.
 each_executor = pytest.mark.parametrize("executor", ["default", "foreach"])
@@ -45,9 +46,10 @@ def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
 
 def test_sizes_lie_on_both_sides_of_the_limits() -> None:
     """The sizes above mean something only while they straddle the executors' own limits."""
-    limit = executors.TOGETHER
+    limit = executors.SMALL
     assert {limit - 1, limit, limit + 1} <= set(SIZES)
-    assert max(SIZES) > executors.IN_CACHE // 2
+    assert sum(size <= limit for size in SIZES) >= executors.WORTH_GATHERING
+    assert max(SIZES) > executors.IN_CACHE
 
 
 @each_row
