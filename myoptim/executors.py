@@ -262,7 +262,7 @@ def cache_sized(update: Update, columns: Columns) -> None:
         return
     small, large = by_size(sizes)
     in_cache = IN_CACHE // (len(columns) - 1)
-    for places in pieces(large, sizes, in_cache // 4):
+    for places in pieces(large, sizes, IN_CACHE // (len(columns) - 1) ** 2):
         piece = take(columns, places)
         if sizes[places[0]] > in_cache:
             in_slices(update, next(rows(piece)), in_cache)
@@ -316,7 +316,8 @@ def together(update: Update, columns: Columns) -> None:
     if len(columns[0]) == 1 or share_memory(columns[0]):
         one_by_one(update, columns)
     else:
-        update(*map(CpuTensorList, columns))
+        kind = CpuTensorList if columns[0][0].is_cpu else TensorList
+        update(*map(kind, columns))
 
 
 def small_together(update: Update, columns: Columns) -> None:
@@ -466,7 +467,7 @@ def compile_kernel(
     try:
         with torch.inference_mode(False), torch.no_grad():
             # Long stand-ins, so that the kernel is made for what takes time.
-            scalars = torch.ones(count_scalars(program), dtype=scalar_dtype(dtype), device=device)
+            scalars = as_tensor([1.0] * count_scalars(program), device, dtype)
             tensors = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
             examples: list[Any] = [scalars, *tensors]
             graph = make_fx(kernel, tracing_mode="symbolic")(*examples)
@@ -485,9 +486,10 @@ def count_scalars(program: Program) -> int:
     return sum(arguments.count(None) for _, _, arguments, _ in program)
 
 
-def scalar_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The type in which a kernel on tensors of this type computes."""
-    return torch.float64 if dtype is torch.float64 else torch.float32
+def as_tensor(scalars: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Scalars in the type in which a kernel on tensors of a type computes."""
+    kind = numpy.float64 if dtype is torch.float64 else numpy.float32
+    return torch.from_numpy(numpy.array(scalars, kind)).to(device)
 
 
 def fused(update: Update, columns: Columns) -> None:
@@ -498,8 +500,10 @@ def fused(update: Update, columns: Columns) -> None:
     """
     if not PLAIN.issuperset(map(type, columns[0])):
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
-    check_fusible(columns[0])
-    for (device, dtype), alike in by_device_and_dtype(columns).items():
+    groups = by_device_and_dtype(columns)
+    for (_, dtype), alike in groups.items():
+        check_fusible(alike[0], dtype)
+    for (device, dtype), alike in groups.items():
         sizes = [param.numel() for param in alike[0]]
         if device.type == "cpu" and sum(sizes) < WORTH_A_KERNEL:
             cache_sized(update, alike)
@@ -509,7 +513,7 @@ def fused(update: Update, columns: Columns) -> None:
             cache_sized(update, alike)
             continue
         compiled = compile_kernel(program, len(alike), device, dtype)
-        scalars = torch.from_numpy(numpy.array(numbers)).to(device, scalar_dtype(dtype))
+        scalars = as_tensor(numbers, device, dtype)
         in_kernels(functools.partial(compiled, scalars), update, alike, sizes)
 
 
@@ -518,11 +522,12 @@ def in_kernels(
 ) -> None:
     """The update of parameters of one device and type by a kernel that does the same."""
     small, large = by_size(sizes)
-    for row in rows(take(columns, large)):
-        if is_contiguous(row):
-            kernel(*map(flat, row))
-        else:
-            gathered(kernel, [[tensor] for tensor in row])
+    contiguous = [i for i in large if is_contiguous([column[i] for column in columns])]
+    # All is made ready before the first kernel flushes the caches.
+    for row in list(rows([[flat(column[i]) for i in contiguous] for column in columns])):
+        kernel(*row)
+    for i in sorted({*large} - {*contiguous}):
+        gathered(kernel, take(columns, [i]))
     for places in pieces(small, sizes, TOGETHER):
         piece = take(columns, places)
         if sum([sizes[i] for i in places]) < 2 or share_memory(piece[0]):
@@ -531,11 +536,12 @@ def in_kernels(
             gathered(kernel, piece)
 
 
-def check_fusible(params: list[Tensor]) -> None:
-    """Raise, as torch does, unless all parameters are plain tensors of real numbers."""
-    for param in params:
-        if type(param) not in PLAIN or not param.is_floating_point():
-            raise RuntimeError(
-                "`fused=True` requires all the params to be floating point Tensors of supported "
-                f"devices, but got {type(param).__name__}, {param.dtype} and {param.device.type}"
-            )
+def check_fusible(params: list[Tensor], dtype: torch.dtype) -> None:
+    """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
+    if dtype.is_floating_point and PLAIN.issuperset(map(type, params)):
+        return
+    odd = next((param for param in params if type(param) not in PLAIN), params[0])
+    raise RuntimeError(
+        "`fused=True` requires all the params to be floating point Tensors of supported "
+        f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
+    )

@@ -104,6 +104,13 @@ class CpuTensorList(TensorList):
 
     __slots__ = ()
 
+    def add_(self, other: TensorList | float, alpha: float = 1) -> TensorList:
+        if isinstance(other, TensorList):
+            return super().add_(other, alpha)
+        # Without alpha, torch tries three other kernels before it finds this one.
+        torch._foreach_add_(self.tensors, self.number(other), alpha=1.0)
+        return self
+
     def number(self, value: float) -> Tensor:
         return torch.scalar_tensor(value, dtype=self.tensors[0].dtype, device="cpu")
 
