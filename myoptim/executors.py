@@ -105,8 +105,8 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
 def by_device(update: Update, columns: Columns) -> None:
     """Each parameter in the fastest way that gives, on a CPU, the bits of `one_by_one`."""
     params, grads = columns[:2]
-    if not (are_plain(params) and are_plain(grads)):
-        odd = [i for i, row in enumerate(rows(columns)) if not are_plain(row[:2])]
+    if not are_plain(params, grads):
+        odd = [i for i, row in enumerate(rows([params, grads])) if not are_plain(row[:1], row[1:])]
         singles, columns = split(columns, odd)
         for row in rows(singles):
             update(*local(row))
@@ -124,9 +124,10 @@ def by_device(update: Update, columns: Columns) -> None:
             one_by_one(update, alike)
 
 
-def are_plain(tensors: Sequence[Tensor]) -> bool:
-    """Whether no tensor is sparse or of a subclass."""
-    return PLAIN.issuperset(map(type, tensors)) and not any(map(is_sparse, tensors))
+def are_plain(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+    """Whether no gradient is sparse and no tensor of a subclass."""
+    types = {*map(type, params), *map(type, grads)}
+    return types <= PLAIN and not any(map(is_sparse, grads))
 
 
 def local(row: Row) -> Row:
@@ -260,7 +261,9 @@ def cache_sized(update: Update, columns: Columns) -> None:
     if sum(sizes) <= TOGETHER:
         small_together(update, columns)
         return
-    small, large = by_size(sizes)
+    small, large = by_size(sizes, SMALL)
+    for places in pieces(small, sizes, TOGETHER):
+        small_together(update, take(columns, places))
     in_cache = IN_CACHE // (len(columns) - 1)
     for places in pieces(large, sizes, IN_CACHE // (len(columns) - 1) ** 2):
         piece = take(columns, places)
@@ -268,14 +271,12 @@ def cache_sized(update: Update, columns: Columns) -> None:
             in_slices(update, next(rows(piece)), in_cache)
         else:
             together(update, piece)
-    for places in pieces(small, sizes, TOGETHER):
-        small_together(update, take(columns, places))
 
 
-def by_size(sizes: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The places of the small ones, and of the large ones."""
-    small = [i for i, size in enumerate(sizes) if size <= SMALL]
-    large = [i for i, size in enumerate(sizes) if size > SMALL]
+def by_size(sizes: Sequence[int], limit: int) -> tuple[list[int], list[int]]:
+    """The places of the small ones, up to the limit, and of the large ones."""
+    small = [i for i, size in enumerate(sizes) if size <= limit]
+    large = [i for i, size in enumerate(sizes) if size > limit]
     return small, large
 
 
@@ -444,18 +445,23 @@ def replay(program: Program, values: list[Pure], scalars: Sequence[Tensor]) -> N
 @functools.cache
 def compile_kernel(
     program: Program, width: int, device: torch.device, dtype: torch.dtype
-) -> Callable[..., Any]:
+) -> Callable[..., None]:
     """One kernel that carries out a program on flat tensors of any length, in one pass over memory.
 
     It takes a tensor of the scalars, then `width` tensors of at least two elements (the compiler
-    makes lengths of 0 and 1 constants). `torch.compile` would give the same kernel, but checks at
-    each call what is known here, which takes longer than the kernel on a middling tensor.
+    makes lengths of 0 and 1 constants).
+
+    This is what torch.compile does behind its guards. Those check at each call what is known here,
+    which takes longer than the kernel on a tensor of middling size.
 
     Raises:
         RuntimeError: there is no compiler that works here.
     """
     # Loading a compiler takes seconds, and most programs need none.
-    from torch._inductor import standalone_compile
+    from torch._guards import TracingContext, tracing
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._inductor.virtualized import V
     from torch.fx.experimental.proxy_tensor import make_fx
 
     def kernel(scalars: Tensor, *tensors: Tensor) -> tuple[()]:
@@ -466,19 +472,26 @@ def compile_kernel(
 
     try:
         with torch.inference_mode(False), torch.no_grad():
-            # Long stand-ins, so that the kernel is made for what takes time.
+            # Long examples, so that the kernel is made for what takes time.
             scalars = as_tensor([1.0] * count_scalars(program), device, dtype)
             tensors = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
-            examples: list[Any] = [scalars, *tensors]
-            graph = make_fx(kernel, tracing_mode="symbolic")(*examples)
-            compiled = standalone_compile(graph, examples, dynamic_shapes="from_graph")
-            compiled(*examples)
+            trace = make_fx(kernel, select_decomp_table(), tracing_mode="symbolic")
+            graph = trace(scalars, *tensors)
+            inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
+            fake_mode = inputs[0].fake_mode
+            with V.set_fake_mode(fake_mode), tracing(TracingContext(fake_mode)):
+                compiled: Any = compile_fx_inner(graph, inputs)
+            compiled([scalars, *tensors])
     except Exception as error:
         raise RuntimeError(
             f"fused=True needs torch's compiler to work for {device.type} (with a C++ compiler on "
             f"a CPU, Triton on a GPU), and it failed: {error}. Without fused=True none is needed."
         ) from error
-    return compiled
+
+    def run(*arguments: Tensor) -> None:
+        compiled([*arguments])
+
+    return run
 
 
 def count_scalars(program: Program) -> int:
@@ -496,7 +509,7 @@ def fused(update: Update, columns: Columns) -> None:
     """The update as one compiled kernel: a large tensor by itself, small ones gathered into one.
 
     On a CPU, what is too small for a kernel to pay goes the way that it goes by default, and so do
-    rules of one statement, which are one pass over memory as they are.
+    rules without buffers, which are one pass over memory as they are.
     """
     if not PLAIN.issuperset(map(type, columns[0])):
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
@@ -505,13 +518,10 @@ def fused(update: Update, columns: Columns) -> None:
         check_fusible(alike[0], dtype)
     for (device, dtype), alike in groups.items():
         sizes = [param.numel() for param in alike[0]]
-        if device.type == "cpu" and sum(sizes) < WORTH_A_KERNEL:
+        if device.type == "cpu" and (len(alike) == 2 or sum(sizes) < WORTH_A_KERNEL):
             cache_sized(update, alike)
             continue
         program, numbers = record(update, len(alike))
-        if device.type == "cpu" and len(program) == 1:
-            cache_sized(update, alike)
-            continue
         compiled = compile_kernel(program, len(alike), device, dtype)
         scalars = as_tensor(numbers, device, dtype)
         in_kernels(functools.partial(compiled, scalars), update, alike, sizes)
@@ -521,19 +531,21 @@ def in_kernels(
     kernel: Callable[..., Any], update: Update, columns: Columns, sizes: Sequence[int]
 ) -> None:
     """The update of parameters of one device and type by a kernel that does the same."""
-    small, large = by_size(sizes)
-    contiguous = [i for i in large if is_contiguous([column[i] for column in columns])]
-    # All is made ready before the first kernel flushes the caches.
-    for row in list(rows([[flat(column[i]) for i in contiguous] for column in columns])):
-        kernel(*row)
-    for i in sorted({*large} - {*contiguous}):
-        gathered(kernel, take(columns, [i]))
+    small, large = by_size(sizes, SMALL)
+    if len(small) < WORTH_GATHERING:
+        small, large = by_size(sizes, 1)
     for places in pieces(small, sizes, TOGETHER):
         piece = take(columns, places)
         if sum([sizes[i] for i in places]) < 2 or share_memory(piece[0]):
             one_by_one(update, piece)
         else:
             gathered(kernel, piece)
+    contiguous = [i for i in large if is_contiguous([column[i] for column in columns])]
+    for i in sorted({*large} - {*contiguous}):
+        gathered(kernel, take(columns, [i]))
+    # All is made ready before the first kernel, because each flushes the caches.
+    for row in list(rows([[flat(column[i]) for i in contiguous] for column in columns])):
+        kernel(*row)
 
 
 def check_fusible(params: list[Tensor], dtype: torch.dtype) -> None:
