@@ -47,16 +47,16 @@ Scalars = dict[str, Any]
 Flags = dict[str, Any]
 Executor = Callable[[Update, Columns], None]
 
-#: A large tensor is cut into slices of this many elements over one less than there are tensors in
-#: a row: what a rule reads and makes then stays in the cache. On one tensor of 10 million elements
-#: Adam takes a third of the time.
+#: The others of a row's n tensors may hold this many elements besides the parameter, and what a
+#: rule reads and makes stays in the cache: a larger tensor is cut into slices of IN_CACHE / (n - 1).
+#: On one tensor of 10 million elements Adam then takes a third of the time. Lists, which are gone
+#: through once for every statement, hold IN_CACHE / (n - 1)**2.
 IN_CACHE = 1_966_080
 
-#: Up to this many elements most of the time is Python's and the memory's, not the processor's.
+#: Up to this many elements most of the time of an update is Python's.
 SMALL = 2_048
 
-#: Small tensors are updated together up to this many elements; larger ones, of which a list kernel
-#: finds each no longer in the nearest cache, up to a quarter of a slice.
+#: Small tensors are updated together up to this many elements.
 TOGETHER = 32_768
 
 #: In these a CPU gives the same bits in a list as by itself, and wherever in a tensor an element
@@ -245,7 +245,16 @@ def one_by_one(update: Update, columns: Columns) -> None:
 
 def over_lists(update: Update, columns: Columns) -> None:
     """The update on parameters of one device and type at once: few kernel launches."""
-    update(*map(TensorList, columns))
+    if len(columns[0]) == 1 or share_memory(columns[0]):
+        one_by_one(update, columns)
+    else:
+        kind = CpuTensorList if columns[0][0].is_cpu else TensorList
+        update(*map(kind, columns))
+
+
+def share_memory(tensors: list[Tensor]) -> bool:
+    """Whether two of the tensors begin at one place: then one must be updated after the other."""
+    return len({tensor.data_ptr() for tensor in tensors}) < len(tensors)
 
 
 # --------------------------------------------------------------------------- cache-sized
@@ -270,7 +279,7 @@ def cache_sized(update: Update, columns: Columns) -> None:
         if sizes[places[0]] > in_cache:
             in_slices(update, next(rows(piece)), in_cache)
         else:
-            together(update, piece)
+            over_lists(update, piece)
 
 
 def by_size(sizes: Sequence[int], limit: int) -> tuple[list[int], list[int]]:
@@ -312,27 +321,13 @@ def flat(tensor: Tensor) -> Tensor:
     return tensor if tensor.dim() == 1 else tensor.ravel()
 
 
-def together(update: Update, columns: Columns) -> None:
-    """The update on several parameters of one type in lists."""
-    if len(columns[0]) == 1 or share_memory(columns[0]):
-        one_by_one(update, columns)
-    else:
-        kind = CpuTensorList if columns[0][0].is_cpu else TensorList
-        update(*map(kind, columns))
-
-
 def small_together(update: Update, columns: Columns) -> None:
-    """The update on several small parameters of one type, gathered into one where that pays."""
+    """The update on small parameters of one type at once, gathered into one where that pays."""
     worth = len(columns[0]) >= WORTH_GATHERING and len(columns) > 2
     if worth and not share_memory(columns[0]):
         gathered(update, columns)
     else:
-        together(update, columns)
-
-
-def share_memory(tensors: list[Tensor]) -> bool:
-    """Whether two of the tensors begin at one place: then one must be updated after the other."""
-    return len({tensor.data_ptr() for tensor in tensors}) < len(tensors)
+        over_lists(update, columns)
 
 
 def gathered(run: Callable[..., None], columns: Columns) -> None:
