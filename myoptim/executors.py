@@ -47,10 +47,10 @@ Scalars = dict[str, Any]
 Flags = dict[str, Any]
 Executor = Callable[[Update, Columns], None]
 
-#: The others of a row's n tensors may hold this many elements besides the parameter, and what a
-#: rule reads and makes stays in the cache: a larger tensor is cut into slices of IN_CACHE / (n - 1).
-#: On one tensor of 10 million elements Adam then takes a third of the time. Lists, which are gone
-#: through once for every statement, hold IN_CACHE / (n - 1)**2.
+#: Where a row has n tensors, those of more than IN_CACHE / (n - 1) elements are cut into slices of
+#: so many: what a rule reads and makes then stays in the cache. On one tensor of 10 million
+#: elements Adam takes a third of the time. Lists, which are gone through once for every statement,
+#: hold IN_CACHE / (n - 1)**3.
 IN_CACHE = 1_966_080
 
 #: Up to this many elements most of the time of an update is Python's.
@@ -274,7 +274,7 @@ def cache_sized(update: Update, columns: Columns) -> None:
     for places in pieces(small, sizes, TOGETHER):
         small_together(update, take(columns, places))
     in_cache = IN_CACHE // (len(columns) - 1)
-    for places in pieces(large, sizes, IN_CACHE // (len(columns) - 1) ** 2):
+    for places in pieces(large, sizes, IN_CACHE // (len(columns) - 1) ** 3):
         piece = take(columns, places)
         if sizes[places[0]] > in_cache:
             in_slices(update, next(rows(piece)), in_cache)
@@ -333,28 +333,37 @@ def small_together(update: Update, columns: Columns) -> None:
 def gathered(run: Callable[..., None], columns: Columns) -> None:
     """Run an update on the parameters copied into flat tensors, and copy the results back."""
     param = columns[0][0]
-    scratch = _cached.scratch if param.is_cpu and len(columns[0]) > 1 else make_scratch
+    make = _cached.scratch if param.is_cpu and len(columns[0]) > 1 else Scratch
     shapes = tuple([tensor.shape for tensor in columns[0]])
-    flats, views = scratch(shapes, len(columns), param.device, param.dtype)
-    for copies, column in zip(views, columns, strict=True):
-        torch._foreach_copy_(copies, column)
-    run(*flats)
+    scratch = make(shapes, len(columns), param.device, param.dtype)
+    for i, column in enumerate(columns):
+        scratch.gather(i, column)
+    run(*scratch.flats)
     for i in (0, *range(2, len(columns))):
-        torch._foreach_copy_(columns[i], views[i])
+        torch._foreach_copy_(columns[i], scratch.views[i])
 
 
-def make_scratch(
-    shapes: Sequence[torch.Size], width: int, device: torch.device, dtype: torch.dtype
-) -> tuple[list[Tensor], Columns]:
-    """Flat tensors to gather `width` columns in, and views of them in the shapes of the tensors."""
-    sizes = [shape.numel() for shape in shapes]
-    with torch.inference_mode(False):
-        flats = [torch.empty(sum(sizes), dtype=dtype, device=device) for _ in range(width)]
-        views = [
-            [part.view(shape) for part, shape in zip(tensor.split(sizes), shapes, strict=True)]
-            for tensor in flats
-        ]
-    return flats, views
+class Scratch:
+    """Flat tensors to gather columns in, and views of them in the shapes of what is gathered."""
+
+    def __init__(
+        self, shapes: Sequence[torch.Size], width: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        sizes = [shape.numel() for shape in shapes]
+        with torch.inference_mode(False):
+            self.flats = [torch.empty(sum(sizes), dtype=dtype, device=device) for _ in range(width)]
+            self.views = [
+                [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+                for flat in self.flats
+            ]
+        self.of_flat = all(len(shape) == 1 for shape in shapes)
+
+    def gather(self, i: int, column: list[Tensor]) -> None:
+        """Copy a column into the i-th flat tensor."""
+        if self.of_flat:
+            torch.cat(column, out=self.flats[i])  # twice as fast as copying one after the other
+        else:
+            torch._foreach_copy_(self.views[i], column)
 
 
 class _Cached(threading.local):
@@ -365,7 +374,7 @@ class _Cached(threading.local):
     """
 
     def __init__(self) -> None:
-        self.scratch = functools.lru_cache(maxsize=16)(make_scratch)
+        self.scratch = functools.lru_cache(maxsize=16)(Scratch)
 
 
 _cached = _Cached()
