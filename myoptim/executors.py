@@ -25,6 +25,7 @@ On a CPU all but `pure` and `fused` give the same bits.
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,6 +71,8 @@ WORTH_GATHERING = 8
 
 PLAIN = frozenset((Parameter, Tensor))
 is_sparse = operator.attrgetter("is_sparse")
+dtype_of = operator.attrgetter("dtype")
+device_and_dtype_of = operator.attrgetter("device", "dtype")
 ONE = torch.ones((), device="cpu")
 CAPTURABLE_DEVICES = ("cuda", "xpu", "hpu", torch._C._get_privateuse1_backend_name(), "xla")
 
@@ -171,8 +174,17 @@ def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtyp
     """
     if not columns[0]:
         return {}
-    groups = torch._C._group_tensors_by_device_and_dtype(cast("Any", columns), False)
-    return {key: cast("Columns", alike) for key, (alike, _) in groups.items()}
+    found = torch._C._group_tensors_by_device_and_dtype(cast("Any", columns), False)
+    groups = {key: cast("Columns", alike) for key, (alike, _) in found.items()}
+    for (device, dtype), (params, *others) in groups.items():
+        # torch lets any tensor of 32 or 64 bits on a CPU pass, because it may be a step counter.
+        kind = dtype_of if device.type == "cpu" else device_and_dtype_of
+        if {*map(kind, itertools.chain(*others))} != {kind(params[0])}:
+            raise RuntimeError(
+                f"gradient and state must be of the parameter's device and type, {device} and "
+                f"{dtype}, but some are not"
+            )
+    return groups
 
 
 # --------------------------------------------------------------------------- counting steps

@@ -134,8 +134,10 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        # Made from the gradient, because a sparse gradient has a sparse buffer.
-        return grad.detach().clone()
+        # Made from the gradient, because a sparse gradient has a sparse buffer; from that after
+        # weight decay, because its layout may be another, and with it the bits in half precision.
+        decays = torch.is_tensor(group["weight_decay"]) or group["weight_decay"] != 0
+        return (grad.add(param) if decays else grad).detach().clone()
 
 
 class Momentum(SGD):

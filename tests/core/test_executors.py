@@ -1,6 +1,7 @@
 """However a rule is run, over whatever tensors: the loop's bits, and little extra memory."""
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,11 @@ import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, bits
 from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
-from tensors import LAYOUTS, Spec, contiguous, expanded, strided
+from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from twins import Twins, tiny_pieces
+from twins import Twins, attempt, tiny_pieces
 
 from myoptim import executors
 
@@ -88,6 +89,18 @@ def test_many_small_tensors(row: Row, executor: str) -> None:
     sizes = itertools.cycle([(100,), (7, 30), (), (0,), (3_000,), (64, 10)])
     specs = [Spec(next(sizes), next(dtypes)) for _ in range(300)]
     run_in_lockstep(row, specs, executor, missing=0.1)
+
+
+@each_row
+@pytest.mark.parametrize("gradient_layout", GRADIENT_LAYOUTS, ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_half_precision_of_every_layout(row: Row, layout: Any, gradient_layout: Any) -> None:
+    """There bits depend on how the operands lie in memory, state included."""
+    for options in ({}, {"weight_decay": 0.1, "lr": 3.0}):
+        twins = Twins(row, [Spec((2, 3, 4, 5), torch.bfloat16, layout)], options, {})
+        for _ in range(2):
+            twins.step([gradient_layout(g) for g in twins.random_gradients()])
+        assert not twins.failed
 
 
 @each_row
@@ -233,6 +246,84 @@ def test_small_tensors_are_updated_together(row: Row) -> None:
     with Calls() as together:
         optimizer.step()
     assert together.count < 50
+
+
+# What is kept between steps, and what is shared ---------------------------------------------------
+
+
+@each_row
+def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> None:
+    """Hogwild, or one optimizer per replica: equal shapes, at the same time."""
+    runs = [Twins(row, [Spec((60,), torch.float32)] * 40, {}, {}, seed) for seed in range(4)]
+    starts = threading.Barrier(len(runs))
+    failures: list[Exception] = []
+
+    def train(twins: Twins) -> None:
+        try:
+            for gradients in [twins.random_gradients() for _ in range(30)]:
+                starts.wait()
+                twins.step(gradients)
+        except Exception as error:
+            failures.append(error)
+            starts.abort()
+
+    threads = [threading.Thread(target=train, args=(twins,)) for twins in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@each_row
+def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
+    sizes = [50] * 20
+    other = row.ours(with_gradients(sizes))
+    with torch.inference_mode():
+        inside = [torch.ones(size) for size in sizes]
+        for param in inside:
+            param.grad = torch.ones_like(param)
+        row.ours(inside).step()
+    other.step()
+
+
+@each_row
+@pytest.mark.parametrize("count", [2, 20])
+def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
+    row: Row, count: int
+) -> None:
+    def shared() -> list[Tensor]:
+        memory = torch.linspace(-1, 1, 50)
+        params = [memory.view(50).requires_grad_() for _ in range(count)]
+        for i, param in enumerate(params):
+            param.grad = torch.linspace(i, 1, 50)
+        return params
+
+    options = {**FULL[str(row)], "weight_decay": 0.1}
+    ours, twin = row.make_ours(shared(), options), row.make_twin(shared(), options)
+    for _ in range(3):
+        ours.step()
+        twin.step()
+    assert_same_optimizers(ours, twin)
+
+
+@each_row
+def test_state_of_another_type_than_its_parameter(row: Row) -> None:
+    """After `model.double()`: whatever the loop makes of it."""
+
+    def made_double(make: Callable[..., Any]) -> Any:
+        optimizer = make(with_gradients([3] * 20), FULL[str(row)])
+        optimizer.step()
+        for param in optimizer.param_groups[0]["params"]:
+            param.data = param.data.double()
+            param.grad = torch.ones_like(param)
+        return optimizer
+
+    ours, twin = made_double(row.make_ours), made_double(row.make_twin)
+    (_, ours_raised), (_, twin_raised) = attempt(ours.step), attempt(twin.step)
+    assert type(ours_raised) is type(twin_raised)
+    if twin_raised is None:
+        assert_same_optimizers(ours, twin)
 
 
 # What excludes what -------------------------------------------------------------------------------

@@ -211,3 +211,18 @@ def test_zero_grad_of_a_fused_optimizer(row: Row) -> None:
     weight.grad = torch.ones(3)
     optimizer.zero_grad(set_to_none=False)
     assert torch.equal(weight.grad, torch.zeros(3))
+
+
+@each_row
+def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
+    """A kernel made for 64 bits must not be given half as many."""
+    weight = torch.ones(5_000, requires_grad=True)
+    optimizer = row.make_ours([weight], {**FULL[str(row)], "fused": True})
+    for _ in range(2):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    weight.data, weight.grad = weight.data.double(), None
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(RuntimeError, match="must be of the parameter's device and type"):
+        optimizer.step()
+    assert torch.equal(weight, weight.float().double())

@@ -146,3 +146,24 @@ def test_profiler_finds_each_step_once_and_by_name(row: Row) -> None:
     counts = {event.key: event.count for event in trace.key_averages()}
     assert counts[f"Optimizer.step#{row}.step"] == 2
     assert counts[f"Optimizer.zero_grad#{row}.zero_grad"] == 2
+
+
+@each_row
+def test_a_step_that_nobody_watches_does_without_the_label(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entering it takes as long as the update of several small parameters."""
+    labels: list[str] = []
+
+    class Label(torch.autograd.profiler.record_function):
+        def __init__(self, name: str) -> None:
+            labels.append(name)
+            super().__init__(name)
+
+    monkeypatch.setattr(torch.autograd.profiler, "record_function", Label)
+    run = Pair(row).ours
+    run.optimizer.step()
+    assert labels == []
+    with run.optimizer.register_step_pre_hook(lambda *_: None):
+        run.optimizer.step()
+    assert labels == [f"Optimizer.step#{row}.step"]
