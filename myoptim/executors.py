@@ -170,21 +170,22 @@ def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtyp
     """The parameters together that a kernel takes together.
 
     Raises:
-        RuntimeError: a parameter, its gradient and its buffers are not of one device and type.
+        RuntimeError: a parameter, its gradient and its buffers are not of one device and type, as
+            far as torch looks; see `are_mixed`.
     """
     if not columns[0]:
         return {}
-    found = torch._C._group_tensors_by_device_and_dtype(cast("Any", columns), False)
-    groups = {key: cast("Columns", alike) for key, (alike, _) in found.items()}
-    for (device, dtype), (params, *others) in groups.items():
-        # torch lets any tensor of 32 or 64 bits on a CPU pass, because it may be a step counter.
-        kind = dtype_of if device.type == "cpu" else device_and_dtype_of
-        if {*map(kind, itertools.chain(*others))} != {kind(params[0])}:
-            raise RuntimeError(
-                f"gradient and state must be of the parameter's device and type, {device} and "
-                f"{dtype}, but some are not"
-            )
-    return groups
+    groups = torch._C._group_tensors_by_device_and_dtype(cast("Any", columns), False)
+    return {key: cast("Columns", alike) for key, (alike, _) in groups.items()}
+
+
+def are_mixed(columns: Columns) -> bool:
+    """Whether tensors that were put together are of several devices or types after all.
+
+    torch lets any tensor of 32 or 64 bits on a CPU pass, because it may be a step counter.
+    """
+    kind = dtype_of if columns[0][0].is_cpu else device_and_dtype_of
+    return len({*map(kind, itertools.chain(*columns))}) > 1
 
 
 # --------------------------------------------------------------------------- counting steps
@@ -336,7 +337,7 @@ def flat(tensor: Tensor) -> Tensor:
 def small_together(update: Update, columns: Columns) -> None:
     """The update on small parameters of one type at once, gathered into one where that pays."""
     worth = len(columns[0]) >= WORTH_GATHERING and len(columns) > 2
-    if worth and not share_memory(columns[0]):
+    if worth and not are_mixed(columns) and not share_memory(columns[0]):
         gathered(update, columns)
     else:
         over_lists(update, columns)
@@ -531,7 +532,7 @@ def fused(update: Update, columns: Columns) -> None:
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
     groups = by_device_and_dtype(columns)
     for (_, dtype), alike in groups.items():
-        check_fusible(alike[0], dtype)
+        check_fusible(alike, dtype)
     for (device, dtype), alike in groups.items():
         sizes = [param.numel() for param in alike[0]]
         if device.type == "cpu" and (len(alike) == 2 or sum(sizes) < WORTH_A_KERNEL):
@@ -564,12 +565,17 @@ def in_kernels(
         kernel(*row)
 
 
-def check_fusible(params: list[Tensor], dtype: torch.dtype) -> None:
-    """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
-    if dtype.is_floating_point and PLAIN.issuperset(map(type, params)):
-        return
-    odd = next((param for param in params if type(param) not in PLAIN), params[0])
-    raise RuntimeError(
-        "`fused=True` requires all the params to be floating point Tensors of supported "
-        f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
-    )
+def check_fusible(columns: Columns, dtype: torch.dtype) -> None:
+    """Raise unless the parameters are plain tensors of real numbers, and the others like them."""
+    params = columns[0]
+    if not dtype.is_floating_point or not PLAIN.issuperset(map(type, params)):
+        odd = next((param for param in params if type(param) not in PLAIN), params[0])
+        raise RuntimeError(
+            "`fused=True` requires all the params to be floating point Tensors of supported "
+            f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
+        )
+    if are_mixed(columns):
+        raise RuntimeError(
+            "`fused=True` requires gradients and state to be of their parameter's device and "
+            f"type, {params[0].device} and {dtype}, but some are not"
+        )

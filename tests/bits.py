@@ -88,9 +88,7 @@ def assert_same_value(ours: Any, theirs: Any, what: str) -> None:
         assert ours == theirs, f"{what}: {ours!r}, torch's is {theirs!r}"
 
 
-def assert_same_state(
-    ours: dict[str, Any], theirs: dict[str, Any], what: str, strides: bool = True
-) -> None:
+def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any], what: str) -> None:
     """The state of one parameter: keys in torch's order, values, and how tensors lie in memory."""
     assert list(ours) == list(theirs), f"{what}: state keys {list(ours)}, torch's {list(theirs)}"
     for key, b in theirs.items():
@@ -98,7 +96,7 @@ def assert_same_state(
         assert_same_value(a, b, f"{what}, state {key!r}")
         if not isinstance(b, Tensor) or b.is_sparse:
             continue
-        assert not strides or dense_strides(a) == dense_strides(b), (
+        assert dense_strides(a) == dense_strides(b), (
             f"{what}, state {key!r}: strides {a.stride()}, torch's {b.stride()}"
         )
         # A view of a larger tensor would drag that whole tensor into every checkpoint.
@@ -139,20 +137,18 @@ def assert_same_optimizers(
     ours: Optimizer,
     theirs: Optimizer,
     extra: Collection[str] = (),
-    any_strides: Collection[int] = (),
 ) -> None:
     """Parameters, state, groups and defaults.
 
     Args:
         extra: keys that our groups may have beyond torch's.
-        any_strides: the parameters, by number, whose state may lie in memory as it likes.
     """
     for i, (p, q) in enumerate(zip(parameters(ours), parameters(theirs), strict=True)):
         assert_same_tensor(p, q, f"parameter {i} {tuple(q.shape)} {q.dtype}")
         assert (p in ours.state) == (q in theirs.state), f"parameter {i}: has state?"
         if q in theirs.state:
             what = f"parameter {i} {tuple(q.shape)} {q.dtype}"
-            assert_same_state(ours.state[p], theirs.state[q], what, i not in any_strides)
+            assert_same_state(ours.state[p], theirs.state[q], what)
     assert len(ours.state) == len(theirs.state)
     assert_same_groups(ours.param_groups, theirs.param_groups, extra)
     assert_same_options(ours.defaults, theirs.defaults, "defaults", extra)

@@ -53,8 +53,6 @@ class Twins:
     Attributes:
         specs: the parameters, group after group.
         failed: torch's optimizer raised, and ours the same; there is nothing more to compare.
-        laid_out_anew: parameters that had a gradient of another layout than their own; how their
-            state lies in memory is left open.
     """
 
     def __init__(
@@ -65,7 +63,6 @@ class Twins:
         self.executor = executor
         self.source = source(seed)
         self.failed = False
-        self.laid_out_anew: set[int] = set()
         ours, theirs = self.new_parameters(specs)
         self.ours = row.make_ours(ours, {**options, **executor})
         self.twin = row.make_twin(theirs, options)
@@ -79,7 +76,7 @@ class Twins:
         return list(zip(parameters(self.ours), parameters(self.twin), strict=True))
 
     def compare(self) -> None:
-        assert_same_optimizers(self.ours, self.twin, self.row.extra, self.laid_out_anew)
+        assert_same_optimizers(self.ours, self.twin, self.row.extra)
 
     # Events -------------------------------------------------------------------------------------
 
@@ -100,9 +97,6 @@ class Twins:
         for (p, q), gradient in zip(self.pairs(), gradients, strict=True):
             p.grad = None if gradient is None else copy.deepcopy(gradient)
             q.grad = None if gradient is None else copy.deepcopy(gradient)
-        for i, (p, gradient) in enumerate(zip(parameters(self.ours), gradients, strict=True)):
-            if gradient is not None and not gradient.is_sparse and p.stride() != gradient.stride():
-                self.laid_out_anew.add(i)
         self.grads = [p.grad for p in parameters(self.ours)]
         self.grad_versions = [g._version if g is not None else 0 for g in self.grads]
 

@@ -223,6 +223,6 @@ def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
         optimizer.step()
     weight.data, weight.grad = weight.data.double(), None
     weight.grad = torch.ones_like(weight)
-    with pytest.raises(RuntimeError, match="must be of the parameter's device and type"):
+    with pytest.raises(RuntimeError, match="to be of their parameter's device and type"):
         optimizer.step()
     assert torch.equal(weight, weight.float().double())
