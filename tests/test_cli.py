@@ -322,3 +322,11 @@ def test_compare_says_whose_code_raised(student):
     said = refused(run("compare", "SGD", f"{student}:Bad"))
     assert "step 1 of B (" in said
     assert "it broke" in said
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**64), "one"])
+def test_a_seed_that_no_generator_takes(seed):
+    result = CliRunner().invoke(app, ["trace", "SGD", "square", "--seed", seed])
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
+    assert seed in result.stderr

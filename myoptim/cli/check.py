@@ -23,7 +23,11 @@ Config = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(help="Of the prescribed gradients; by default another one each time."),
+    typer.Option(
+        help="Of the prescribed gradients; by default another one each time.",
+        metavar="<int>",
+        parser=common.parse_seed,
+    ),
 ]
 
 

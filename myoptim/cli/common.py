@@ -189,7 +189,23 @@ Settings = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Steps = Annotated[int | None, typer.Option(help="How many steps to make.")]
-Seed = Annotated[int, typer.Option(help="Seed of the data, the start and the random numbers.")]
+
+
+def parse_seed(given: str | int) -> int:
+    """A seed that every generator takes, from the command line or a default."""
+    if not str(given).isdecimal() or int(given) >= 2**64:
+        raise typer.BadParameter(f"must be a whole number from 0 to 2**64 - 1; got {given}")
+    return int(given)
+
+
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of the data, the start and the random numbers.",
+        metavar="<int>",
+        parser=parse_seed,
+    ),
+]
 Dtype = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"Of the parameters: {', '.join(DTYPES)}.")
 ]
