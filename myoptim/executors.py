@@ -60,6 +60,9 @@ SMALL = 2_048
 #: Small tensors are updated together up to this many elements.
 TOGETHER = 32_768
 
+#: A kernel may count elements in 32 bits.
+LONGEST = 2**30
+
 #: In these a CPU gives the same bits in a list as by itself, and wherever in a tensor an element
 #: stands. In half precision list kernels round their scalars in another way, and the vectorised
 #: and the left-over elements of a tensor may differ.
@@ -72,7 +75,7 @@ WORTH_GATHERING = 8
 PLAIN = frozenset((Parameter, Tensor))
 is_sparse = operator.attrgetter("is_sparse")
 dtype_of = operator.attrgetter("dtype")
-device_and_dtype_of = operator.attrgetter("device", "dtype")
+device_of = operator.attrgetter("device")
 ONE = torch.ones((), device="cpu")
 CAPTURABLE_DEVICES = ("cuda", "xpu", "hpu", torch._C._get_privateuse1_backend_name(), "xla")
 
@@ -180,12 +183,25 @@ def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtyp
 
 
 def are_mixed(columns: Columns) -> bool:
-    """Whether tensors that were put together are of several devices or types after all.
+    """Whether tensors that were put together are of several types after all.
 
     torch lets any tensor of 32 or 64 bits on a CPU pass, because it may be a step counter.
     """
-    kind = dtype_of if columns[0][0].is_cpu else device_and_dtype_of
-    return len({*map(kind, itertools.chain(*columns))}) > 1
+    return len({*map(dtype_of, itertools.chain(*columns))}) > 1
+
+
+def are_alike(columns: Columns) -> bool:
+    """Whether all tensors are of one device and type, and those of a row of one shape.
+
+    A checkpoint of parameters in another order may have brought state of other shapes.
+    """
+    shapes = [[tensor.shape for tensor in column] for column in columns]
+    devices = {*map(device_of, itertools.chain(*columns))} if not columns[0][0].is_cpu else ()
+    return (
+        all(others == shapes[0] for others in shapes)
+        and len(devices) < 2
+        and not are_mixed(columns)
+    )
 
 
 # --------------------------------------------------------------------------- counting steps
@@ -198,7 +214,7 @@ def count_up(params: list[Tensor], counters: list[Tensor], flags: Flags) -> None
         return
     if flags.get("capturable"):
         check_capturable(params, counters)
-    if counters[0].is_cpu:
+    if type(counters[0]) is Tensor and counters[0].is_cpu:
         # A number would be made a tensor anew for every counter.
         torch._foreach_add_(counters, ONE, alpha=1.0)
     else:
@@ -258,7 +274,7 @@ def one_by_one(update: Update, columns: Columns) -> None:
 
 def over_lists(update: Update, columns: Columns) -> None:
     """The update on parameters of one device and type at once: few kernel launches."""
-    if len(columns[0]) == 1 or share_memory(columns[0]):
+    if len(columns[0]) == 1 or share_memory(columns[0]) or are_mixed(columns[2:]):
         one_by_one(update, columns)
     else:
         kind = CpuTensorList if columns[0][0].is_cpu else TensorList
@@ -266,7 +282,10 @@ def over_lists(update: Update, columns: Columns) -> None:
 
 
 def share_memory(tensors: list[Tensor]) -> bool:
-    """Whether two of the tensors begin at one place: then one must be updated after the other."""
+    """Whether two of the tensors begin at one place: then one must be updated after the other.
+
+    Tensors that overlap otherwise are not looked for.
+    """
     return len({tensor.data_ptr() for tensor in tensors}) < len(tensors)
 
 
@@ -316,17 +335,22 @@ def pieces(places: Sequence[int], sizes: Sequence[int], limit: int) -> list[list
 
 
 def in_slices(update: Update, row: Row, size: int) -> None:
-    """The update on one slice after the other, or on the whole if it is not contiguous."""
-    if not is_contiguous(row):
+    """The update on one slice after the other, or on the whole if it cannot be cut."""
+    if not (is_contiguous(row) and are_alike([[tensor] for tensor in row])):
         update(*row)
         return
-    for part in zip(*(flat(tensor).split(size) for tensor in row), strict=True):
+    for part in cut(row, size):
         update(*part)
 
 
+def cut(row: Row, size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Contiguous tensors in slices of at most `size` elements."""
+    return zip(*(flat(tensor).split(size) for tensor in row), strict=True)
+
+
 def is_contiguous(row: Row) -> bool:
-    """Whether the tensors lie in memory alike, so that they may be cut or taken as flat."""
-    return all(tensor.is_contiguous() for tensor in row)
+    """Whether the elements of each tensor lie in memory in their order, as they are."""
+    return all(tensor.is_contiguous() and not tensor.is_neg() for tensor in row)
 
 
 def flat(tensor: Tensor) -> Tensor:
@@ -337,7 +361,7 @@ def flat(tensor: Tensor) -> Tensor:
 def small_together(update: Update, columns: Columns) -> None:
     """The update on small parameters of one type at once, gathered into one where that pays."""
     worth = len(columns[0]) >= WORTH_GATHERING and len(columns) > 2
-    if worth and not are_mixed(columns) and not share_memory(columns[0]):
+    if worth and are_alike(columns) and not share_memory(columns[0]):
         gathered(update, columns)
     else:
         over_lists(update, columns)
@@ -459,6 +483,10 @@ def replay(program: Program, values: list[Pure], scalars: Sequence[Tensor]) -> N
             values.append(result)
 
 
+#: The compiler can do one thing at a time.
+_compiling = threading.Lock()
+
+
 @functools.cache
 def compile_kernel(
     program: Program, width: int, device: torch.device, dtype: torch.dtype
@@ -488,7 +516,7 @@ def compile_kernel(
         return ()
 
     try:
-        with torch.inference_mode(False), torch.no_grad():
+        with _compiling, torch.inference_mode(False), torch.no_grad():
             # Long examples, so that the kernel is made for what takes time.
             scalars = as_tensor([1.0] * count_scalars(program), device, dtype)
             tensors = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
@@ -562,20 +590,22 @@ def in_kernels(
         gathered(kernel, take(columns, [i]))
     # All is made ready before the first kernel, because each flushes the caches.
     for row in list(rows([[flat(column[i]) for i in contiguous] for column in columns])):
-        kernel(*row)
+        for part in [row] if len(row[0]) <= LONGEST else cut(row, LONGEST):
+            kernel(*part)
 
 
 def check_fusible(columns: Columns, dtype: torch.dtype) -> None:
     """Raise unless the parameters are plain tensors of real numbers, and the others like them."""
     params = columns[0]
-    if not dtype.is_floating_point or not PLAIN.issuperset(map(type, params)):
-        odd = next((param for param in params if type(param) not in PLAIN), params[0])
+    tensors = [*itertools.chain(*columns)]
+    if not dtype.is_floating_point or not PLAIN.issuperset(map(type, tensors)):
+        odd = next((tensor for tensor in tensors if type(tensor) not in PLAIN), params[0])
         raise RuntimeError(
             "`fused=True` requires all the params to be floating point Tensors of supported "
             f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
         )
-    if are_mixed(columns):
+    if not are_alike(columns):
         raise RuntimeError(
-            "`fused=True` requires gradients and state to be of their parameter's device and "
-            f"type, {params[0].device} and {dtype}, but some are not"
+            "`fused=True` requires gradients and state to be of their parameter's shape, device "
+            f"and type, {params[0].device} and {dtype}, but some are not"
         )

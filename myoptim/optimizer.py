@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -76,6 +76,12 @@ def _check(name: str, value: Any, allowed: Range) -> None:
     if value not in allowed:
         wording = _TORCH_WORDING.get(name, f"Invalid {name} value")
         raise ValueError(f"{wording}: {value} ({allowed.describe(name)})")
+
+
+def decays(group: Group) -> bool:
+    """Whether there is weight decay; a tensor is not read for it."""
+    weight_decay = group["weight_decay"]
+    return torch.is_tensor(weight_decay) or weight_decay != 0
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -214,6 +220,14 @@ class Optimizer(torch.optim.Optimizer):
 
     # ------------------------------------------------------------------ the step
 
+    def effective_gradient(self, group: Group, param: Tensor, grad: Tensor) -> Tensor:
+        """What the rule is given as the gradient: to ascend, and with that of an L2 penalty."""
+        if group["maximize"]:
+            grad = grad.neg()  #                                        g ← −g
+        if decays(group) and not group.get("decoupled_weight_decay"):
+            grad = grad.add(param, alpha=group["weight_decay"])  #      g ← g + λ θ
+        return grad
+
     def update(
         self,
         group: Group,
@@ -235,14 +249,9 @@ class Optimizer(torch.optim.Optimizer):
             grad: the gradient g, shaped like the parameter.
             buffers: the parameter's state, each shaped like the parameter.
         """
-        weight_decay = cast("float", group["weight_decay"])
-        if group["maximize"]:
-            grad = grad.neg()  #                                        g ← −g
-        if torch.is_tensor(weight_decay) or weight_decay != 0:
-            if group.get("decoupled_weight_decay"):
-                param.mul_(1 - scalars["lr"] * weight_decay)  #         θ ← θ − η λ θ
-            else:
-                grad = grad.add(param, alpha=weight_decay)  #           g ← g + λ θ
+        grad = self.effective_gradient(group, param, grad)
+        if decays(group) and group.get("decoupled_weight_decay"):
+            param.mul_(1 - scalars["lr"] * group["weight_decay"])  #    θ ← θ − η λ θ
         tensors: list[Any] = [param, grad, *buffers]
         if grad.is_sparse and self.sparse_gradients == "by element":
             tensors = executors.view_elements(*tensors)
@@ -277,16 +286,19 @@ class Optimizer(torch.optim.Optimizer):
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap `step`, as torch does, in hooks and a label for profilers, if anyone is listening.
+        """Wrap `step`, as torch does, in hooks and a label for the profiler, if anyone listens.
 
-        The label alone takes as long as the update of several small parameters.
+        The label alone takes as long as the update of several small parameters. A closure may
+        begin to listen. Observers that work without a profiler do not get the label.
         """
         heard = torch.optim.Optimizer.profile_hook_step(func)
 
         @functools.wraps(func)
         def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
             listening = (
-                profiler._is_profiler_enabled  # pyright: ignore[reportPrivateUsage]
+                args
+                or kwargs
+                or profiler._is_profiler_enabled  # pyright: ignore[reportPrivateUsage]
                 or self._optimizer_step_pre_hooks
                 or self._optimizer_step_post_hooks
                 or _global_optimizer_pre_hooks

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, Group, Optimizer
+from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, Group, Optimizer, decays
 
 
 def sgd(
@@ -134,10 +134,10 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        # Made from the gradient, because a sparse gradient has a sparse buffer; from that after
-        # weight decay, because its layout may be another, and with it the bits in half precision.
-        decays = torch.is_tensor(group["weight_decay"]) or group["weight_decay"] != 0
-        return (grad.add(param) if decays else grad).detach().clone()
+        # Only the layout counts, the rule writes the values: a sparse gradient has a sparse buffer,
+        # and in half precision bits depend on how the buffer lies in memory.
+        group = {**group, "weight_decay": float(decays(group))}
+        return self.effective_gradient(group, param.detach(), grad.detach()).clone()
 
 
 class Momentum(SGD):

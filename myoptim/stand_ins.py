@@ -107,12 +107,19 @@ class CpuTensorList(TensorList):
     def add_(self, other: TensorList | float, alpha: float = 1) -> TensorList:
         if isinstance(other, TensorList):
             return super().add_(other, alpha)
-        # Without alpha, torch tries three other kernels before it finds this one.
-        torch._foreach_add_(self.tensors, self.number(other), alpha=1.0)
+        number = self.number(other)
+        if isinstance(number, Tensor):
+            # Without alpha, torch tries three other kernels before it finds this one.
+            torch._foreach_add_(self.tensors, number, alpha=1.0)
+        else:
+            torch._foreach_add_(self.tensors, number)
         return self
 
-    def number(self, value: float) -> Tensor:
-        return torch.scalar_tensor(value, dtype=self.tensors[0].dtype, device="cpu")
+    def number(self, value: float) -> Any:
+        try:
+            return torch.scalar_tensor(value, dtype=self.tensors[0].dtype, device="cpu")
+        except RuntimeError:  # too large for the type: the kernels make it infinite
+            return value
 
 
 # --------------------------------------------------------------------------- elements

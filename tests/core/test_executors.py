@@ -11,6 +11,7 @@ from bits import assert_same_optimizers, assert_same_tensor, bits
 from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
 from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from twins import Twins, attempt, tiny_pieces
@@ -96,7 +97,7 @@ def test_many_small_tensors(row: Row, executor: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_half_precision_of_every_layout(row: Row, layout: Any, gradient_layout: Any) -> None:
     """There bits depend on how the operands lie in memory, state included."""
-    for options in ({}, {"weight_decay": 0.1, "lr": 3.0}):
+    for options in ({}, {"weight_decay": 0.1, "lr": 3.0}, {"weight_decay": 1.0, "maximize": True}):
         twins = Twins(row, [Spec((2, 3, 4, 5), torch.bfloat16, layout)], options, {})
         for _ in range(2):
             twins.step([gradient_layout(g) for g in twins.random_gradients()])
@@ -324,6 +325,65 @@ def test_state_of_another_type_than_its_parameter(row: Row) -> None:
     assert type(ours_raised) is type(twin_raised)
     if twin_raised is None:
         assert_same_optimizers(ours, twin)
+
+
+@each_row
+@pytest.mark.parametrize("shapes", [[(4,), (8,), *[(5,)] * 8], [(1000, 700), (700, 1000)]], ids=str)
+def test_state_of_another_shape_than_its_parameter(row: Row, shapes: list[Any]) -> None:
+    """After a checkpoint of parameters in another order: the loop's error, or what it makes."""
+
+    def with_swapped_state(make: Callable[..., Any]) -> Any:
+        params = [torch.ones(shape, requires_grad=True) for shape in shapes]
+        optimizer = make(params, FULL[str(row)])
+        for param in params:
+            param.grad = torch.ones_like(param)
+        optimizer.step()
+        state = optimizer.state
+        state[params[0]], state[params[1]] = state[params[1]], state[params[0]]
+        return optimizer
+
+    ours, twin = with_swapped_state(row.make_ours), with_swapped_state(row.make_twin)
+    (_, ours_raised), (_, twin_raised) = attempt(ours.step), attempt(twin.step)
+    assert type(ours_raised) is type(twin_raised) is RuntimeError
+
+
+@each_row
+def test_state_of_several_types(row: Row) -> None:
+    def partly_double(make: Callable[..., Any]) -> Any:
+        optimizer = make(with_gradients([5] * 3), row.twin_kwargs)
+        optimizer.step()
+        for state in list(optimizer.state.values())[1:]:
+            for key in state.keys() - {"step", "exp_avg"}:
+                state[key] = state[key].double()
+        return optimizer
+
+    ours, twin = partly_double(row.make_ours), partly_double(row.make_twin)
+    for _ in range(3):
+        ours.step()
+        twin.step()
+    assert_same_optimizers(ours, twin)
+
+
+@pytest.mark.parametrize("options", [{"eps": 1e39}], ids=str)
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_numbers_too_large_for_the_type(name: str, options: Options) -> None:
+    (row,) = [row for row in ROWS if str(row) == name]
+    twins = Twins(row, [Spec((5,), torch.float32)] * 3, options, {})
+    for _ in range(2):
+        twins.step(twins.random_gradients())
+    assert not twins.failed
+
+
+@each_row
+def test_under_fake_tensors(row: Row) -> None:
+    """As tools do that estimate memory."""
+    with FakeTensorMode():
+        params = [torch.ones(4, requires_grad=True) for _ in range(9)]
+        for param in params:
+            param.grad = torch.ones(4)
+        optimizer = row.ours(params)
+        for _ in range(2):
+            optimizer.step()
 
 
 # What excludes what -------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ life of a process.
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import pytest
 import torch
 from bits import assert_same_tensor
-from registry import FULL, Options, Row, each_row
+from registry import FULL, ROWS, Options, Row, each_row
 from tensors import Spec, channels_last, contiguous, source, strided, transposed, view
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -223,6 +224,55 @@ def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
         optimizer.step()
     weight.data, weight.grad = weight.data.double(), None
     weight.grad = torch.ones_like(weight)
-    with pytest.raises(RuntimeError, match="to be of their parameter's device and type"):
+    with pytest.raises(RuntimeError, match="to be of their parameter's shape, device and type"):
         optimizer.step()
     assert torch.equal(weight, weight.float().double())
+
+
+@each_row
+def test_gradient_that_is_a_negative_view(row: Row) -> None:
+    """It lies in memory with the other sign."""
+    weights = [torch.ones(5_000, requires_grad=True) for _ in range(2)]
+    fused = row.make_ours([weights[0]], {**FULL[str(row)], "fused": True})
+    loop = row.make_ours([weights[1]], {**FULL[str(row)], "foreach": False})
+    for _ in range(2):
+        for weight in weights:
+            weight.grad = torch._neg_view(torch.linspace(-1, 1, 5_000))
+        fused.step()
+        loop.step()
+    assert_close(fused, loop, torch.float32)
+
+
+@each_row
+def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
+    class Other(Tensor):
+        pass
+
+    weight = torch.ones(5_000, requires_grad=True)
+    optimizer = row.make_ours([weight], {**FULL[str(row)], "fused": True})
+    weight.grad = torch.ones(5_000).as_subclass(Other)
+    with pytest.raises(RuntimeError, match="but got Other"):
+        optimizer.step()
+    assert torch.equal(weight, torch.ones(5_000))
+
+
+def test_kernels_compiled_in_several_threads() -> None:
+    executors.compile_kernel.cache_clear()
+    failures: list[Exception] = []
+
+    def step(row: Row) -> None:
+        try:
+            weight = torch.ones(5_000, requires_grad=True)
+            weight.grad = torch.ones(5_000)
+            optimizer = row.ours([weight], fused=True)
+            optimizer.step()
+            optimizer.step()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=step, args=(row,)) for row in ROWS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures

@@ -20,6 +20,7 @@ RULES = [
     ("adagrad.py", "adagrad"),
     ("rmsprop.py", "rmsprop"),
     ("adam.py", "adam"),
+    ("optimizer.py", "Optimizer.effective_gradient"),
     ("optimizer.py", "Optimizer.update"),
 ]
 

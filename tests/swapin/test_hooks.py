@@ -167,3 +167,16 @@ def test_a_step_that_nobody_watches_does_without_the_label(
     with run.optimizer.register_step_pre_hook(lambda *_: None):
         run.optimizer.step()
     assert labels == [f"Optimizer.step#{row}.step"]
+
+
+@each_row
+def test_hook_registered_by_a_closure_is_called_after_the_same_step(row: Row) -> None:
+    for run in Pair(row):
+        calls: list[int] = []
+
+        def closure(run: Run = run, calls: list[int] = calls) -> Any:
+            run.optimizer.register_step_post_hook(lambda *_: calls.append(1))
+            return run.backward(0)
+
+        run.optimizer.step(closure)
+        assert calls == [1]
