@@ -195,13 +195,13 @@ def are_alike(columns: Columns) -> bool:
 
     A checkpoint of parameters in another order may have brought state of other shapes.
     """
-    shapes = [[tensor.shape for tensor in column] for column in columns]
-    devices = {*map(device_of, itertools.chain(*columns))} if not columns[0][0].is_cpu else ()
-    return (
-        all(others == shapes[0] for others in shapes)
-        and len(devices) < 2
-        and not are_mixed(columns)
-    )
+    params, *others = columns
+    shapes = [param.shape for param in params]
+    if any([tensor.shape for tensor in column] != shapes for column in others):
+        return False
+    if not params[0].is_cpu and len({*map(device_of, itertools.chain(*columns))}) > 1:
+        return False
+    return not are_mixed(columns)
 
 
 # --------------------------------------------------------------------------- counting steps
@@ -560,12 +560,13 @@ def fused(update: Update, columns: Columns) -> None:
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
     groups = by_device_and_dtype(columns)
     for (_, dtype), alike in groups.items():
-        check_fusible(alike, dtype)
+        check_fusible(alike[0], dtype)
     for (device, dtype), alike in groups.items():
         sizes = [param.numel() for param in alike[0]]
         if device.type == "cpu" and (len(alike) == 2 or sum(sizes) < WORTH_A_KERNEL):
             cache_sized(update, alike)
             continue
+        check_alike(alike)
         program, numbers = record(update, len(alike))
         compiled = compile_kernel(program, len(alike), device, dtype)
         scalars = as_tensor(numbers, device, dtype)
@@ -594,18 +595,23 @@ def in_kernels(
             kernel(*part)
 
 
-def check_fusible(columns: Columns, dtype: torch.dtype) -> None:
-    """Raise unless the parameters are plain tensors of real numbers, and the others like them."""
-    params = columns[0]
-    tensors = [*itertools.chain(*columns)]
-    if not dtype.is_floating_point or not PLAIN.issuperset(map(type, tensors)):
-        odd = next((tensor for tensor in tensors if type(tensor) not in PLAIN), params[0])
-        raise RuntimeError(
-            "`fused=True` requires all the params to be floating point Tensors of supported "
-            f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
-        )
-    if not are_alike(columns):
-        raise RuntimeError(
-            "`fused=True` requires gradients and state to be of their parameter's shape, device "
-            f"and type, {params[0].device} and {dtype}, but some are not"
-        )
+def check_fusible(params: list[Tensor], dtype: torch.dtype) -> None:
+    """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
+    if dtype.is_floating_point and PLAIN.issuperset(map(type, params)):
+        return
+    odd = next((param for param in params if type(param) not in PLAIN), params[0])
+    raise RuntimeError(
+        "`fused=True` requires all the params to be floating point Tensors of supported "
+        f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
+    )
+
+
+def check_alike(columns: Columns) -> None:
+    """Raise unless a kernel, which takes memory as it is, will find there what it expects."""
+    if PLAIN.issuperset(map(type, itertools.chain(*columns[1:]))) and are_alike(columns):
+        return
+    param = columns[0][0]
+    raise RuntimeError(
+        "`fused=True` requires gradients and state to be plain tensors of their parameter's "
+        f"shape, device and type, {param.device} and {param.dtype}, but some are not"
+    )

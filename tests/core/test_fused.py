@@ -224,7 +224,7 @@ def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
         optimizer.step()
     weight.data, weight.grad = weight.data.double(), None
     weight.grad = torch.ones_like(weight)
-    with pytest.raises(RuntimeError, match="to be of their parameter's shape, device and type"):
+    with pytest.raises(RuntimeError, match="plain tensors of their parameter's shape"):
         optimizer.step()
     assert torch.equal(weight, weight.float().double())
 
@@ -251,7 +251,7 @@ def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
     weight = torch.ones(5_000, requires_grad=True)
     optimizer = row.make_ours([weight], {**FULL[str(row)], "fused": True})
     weight.grad = torch.ones(5_000).as_subclass(Other)
-    with pytest.raises(RuntimeError, match="but got Other"):
+    with pytest.raises(RuntimeError, match="plain tensors of their parameter"):
         optimizer.step()
     assert torch.equal(weight, torch.ones(5_000))
 
