@@ -1,11 +1,11 @@
 """How one rule runs over many tensors: one by one, over lists, in slices, as pure functions.
 
-An `update` is a function `update(param, grad, *buffers)` that changes its tensors in
-place, the gradient excepted. An executor calls it for the parameters of a group, which it is given
-as columns, `[params, grads, *buffers]`; the i-th entries of all columns are the row of parameter i.
-Nothing here knows an algorithm, and no algorithm knows what is here: an executor hands the update
-tensors, or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is
-decided in `choose` and `by_device`:
+An `update` is a function `update(param, grad, *buffers)` that changes its tensors in place, the
+gradient excepted. An executor calls it for the parameters of a group, which it is given as columns,
+`[params, grads, *buffers]`; the i-th entries of all columns are the row of parameter i. Nothing
+here knows an algorithm, and no algorithm knows what is here: an executor hands the update tensors,
+or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is decided in
+`choose` and `by_device`:
 
 ===========================================================  ==============
 `differentiable`, `capturable`, inside torch.compile         `pure`

@@ -224,7 +224,7 @@ class Optimizer(torch.optim.Optimizer):
         """What the rule is given as the gradient: to ascend, and with that of an L2 penalty."""
         if group["maximize"]:
             grad = grad.neg()  #                                        g ← −g
-        if decays(group) and not group.get("decoupled_weight_decay"):
+        if not group.get("decoupled_weight_decay") and decays(group):
             grad = grad.add(param, alpha=group["weight_decay"])  #      g ← g + λ θ
         return grad
 
@@ -250,7 +250,7 @@ class Optimizer(torch.optim.Optimizer):
             buffers: the parameter's state, each shaped like the parameter.
         """
         grad = self.effective_gradient(group, param, grad)
-        if decays(group) and group.get("decoupled_weight_decay"):
+        if group.get("decoupled_weight_decay") and decays(group):
             param.mul_(1 - scalars["lr"] * group["weight_decay"])  #    θ ← θ − η λ θ
         tensors: list[Any] = [param, grad, *buffers]
         if grad.is_sparse and self.sparse_gradients == "by element":
@@ -340,11 +340,11 @@ class Optimizer(torch.optim.Optimizer):
             execute(functools.partial(self.update, group, {**scalars, **more}, names), columns)
 
         if not self.counts_steps:
-            first, later = executors.split(columns, new) if new else ([[]], columns)
-            if first[0]:
-                run(first, first=True)
-            if later[0]:
-                run(later, first=False)
+            if new:
+                begun, columns = executors.split(columns, new)
+                run(begun, first=True)
+            if columns[0]:
+                run(columns, first=False)
             return
         executors.count_up(columns[0], counters, group)
         if not self._rule_takes_step:
@@ -366,8 +366,8 @@ class Optimizer(torch.optim.Optimizer):
         """The tensors of every parameter that has a gradient, made if they are not there yet.
 
         Returns:
-            The columns [parameters, gradients, *buffers], the step counters, and which of the
-            parameters had no state before.
+            The columns [parameters, gradients, *buffers], the step counters, and the places of the
+            parameters whose state was made now.
         """
         params: list[Tensor] = []
         grads: list[Tensor] = []

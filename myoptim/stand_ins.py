@@ -105,14 +105,11 @@ class CpuTensorList(TensorList):
     __slots__ = ()
 
     def add_(self, other: TensorList | float, alpha: float = 1) -> TensorList:
-        if isinstance(other, TensorList):
+        number = None if isinstance(other, TensorList) else self.number(other)
+        if not isinstance(number, Tensor):
             return super().add_(other, alpha)
-        number = self.number(other)
-        if isinstance(number, Tensor):
-            # Without alpha, torch tries three other kernels before it finds this one.
-            torch._foreach_add_(self.tensors, number, alpha=1.0)
-        else:
-            torch._foreach_add_(self.tensors, number)
+        # Without alpha, torch tries three other kernels before it finds this one.
+        torch._foreach_add_(self.tensors, number, alpha=1.0)
         return self
 
     def number(self, value: float) -> Any:

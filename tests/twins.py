@@ -2,7 +2,8 @@
 
 import copy
 import io
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +46,23 @@ def attempt(function: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return function(), None
     except Exception as error:  # whatever torch raises is what ours is held to
         return None, error
+
+
+def failures_in_threads(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    """The errors of a function that is called with all the arguments at once, each in a thread."""
+    failures: list[Any] = []
+
+    def call(argument: Any) -> None:
+        _, error = attempt(lambda: function(argument))
+        if error is not None:
+            failures.append(error)
+
+    threads = [threading.Thread(target=call, args=(argument,)) for argument in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
 
 
 class Twins:

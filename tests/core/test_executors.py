@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from twins import Twins, attempt, tiny_pieces
+from twins import Twins, attempt, failures_in_threads, tiny_pieces
 
 from myoptim import executors
 
@@ -256,24 +256,14 @@ def test_small_tensors_are_updated_together(row: Row) -> None:
 def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> None:
     """Hogwild, or one optimizer per replica: equal shapes, at the same time."""
     runs = [Twins(row, [Spec((60,), torch.float32)] * 40, {}, {}, seed) for seed in range(4)]
-    starts = threading.Barrier(len(runs))
-    failures: list[Exception] = []
+    starts = threading.Barrier(len(runs), timeout=60)
 
     def train(twins: Twins) -> None:
-        try:
-            for gradients in [twins.random_gradients() for _ in range(30)]:
-                starts.wait()
-                twins.step(gradients)
-        except Exception as error:
-            failures.append(error)
-            starts.abort()
+        for gradients in [twins.random_gradients() for _ in range(30)]:
+            starts.wait()
+            twins.step(gradients)
 
-    threads = [threading.Thread(target=train, args=(twins,)) for twins in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert not failures_in_threads(train, runs)
 
 
 @each_row
@@ -364,11 +354,9 @@ def test_state_of_several_types(row: Row) -> None:
     assert_same_optimizers(ours, twin)
 
 
-@pytest.mark.parametrize("options", [{"eps": 1e39}], ids=str)
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])
-def test_numbers_too_large_for_the_type(name: str, options: Options) -> None:
-    (row,) = [row for row in ROWS if str(row) == name]
-    twins = Twins(row, [Spec((5,), torch.float32)] * 3, options, {})
+@pytest.mark.parametrize("row", [row for row in ROWS if "eps" in row.ranges], ids=str)
+def test_numbers_too_large_for_the_type(row: Row) -> None:
+    twins = Twins(row, [Spec((5,), torch.float32)] * 3, {"eps": 1e39}, {})
     for _ in range(2):
         twins.step(twins.random_gradients())
     assert not twins.failed

@@ -6,7 +6,6 @@ life of a process.
 
 import copy
 import pickle
-import threading
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from tensors import Spec, channels_last, contiguous, source, strided, transposed
 from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.optim import Optimizer, lr_scheduler
-from twins import parameter, save_and_load
+from twins import failures_in_threads, parameter, save_and_load
 
 from myoptim import executors
 
@@ -258,21 +257,12 @@ def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
 
 def test_kernels_compiled_in_several_threads() -> None:
     executors.compile_kernel.cache_clear()
-    failures: list[Exception] = []
 
     def step(row: Row) -> None:
-        try:
-            weight = torch.ones(5_000, requires_grad=True)
-            weight.grad = torch.ones(5_000)
-            optimizer = row.ours([weight], fused=True)
-            optimizer.step()
-            optimizer.step()
-        except Exception as error:
-            failures.append(error)
+        weight = torch.ones(5_000, requires_grad=True)
+        weight.grad = torch.ones(5_000)
+        optimizer = row.ours([weight], fused=True)
+        optimizer.step()
+        optimizer.step()
 
-    threads = [threading.Thread(target=step, args=(row,)) for row in ROWS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert not failures_in_threads(step, ROWS)
