@@ -39,7 +39,16 @@ from torch.utils._foreach_utils import (
     _get_foreach_kernels_supported_devices as foreach_devices,
 )
 
-from myoptim.stand_ins import CpuTensorList, Elements, Program, Pure, Recorder, TensorList
+from myoptim.stand_ins import (
+    CpuTensorList,
+    Elements,
+    LargeTensor,
+    Program,
+    Pure,
+    Recorder,
+    Spare,
+    TensorList,
+)
 
 Update = Callable[..., None]
 Row = Sequence[Tensor]
@@ -49,9 +58,8 @@ Flags = dict[str, Any]
 Executor = Callable[[Update, Columns], None]
 
 #: Where a row has n tensors, those of more than IN_CACHE / (n - 1) elements are cut into slices of
-#: so many: what a rule reads and makes then stays in the cache. On one tensor of 10 million
-#: elements Adam takes a third of the time. Lists, which are gone through once for every statement,
-#: hold IN_CACHE / (n - 1)**3.
+#: so many, and others put together up to so many: what a rule reads and makes then stays in the
+#: cache. On one tensor of 10 million elements Adam takes a third of the time.
 IN_CACHE = 1_966_080
 
 #: Up to this many elements most of the time of an update is Python's.
@@ -59,6 +67,10 @@ SMALL = 2_048
 
 #: Small tensors are updated together up to this many elements.
 TOGETHER = 32_768
+
+#: So many parameters are taken at a time on a CPU. There are several looks at each before it is
+#: updated; so many tensors, apart from their elements, stay in the cache meanwhile.
+AT_A_TIME = 256
 
 #: A kernel may count elements in 32 bits.
 LONGEST = 2**30
@@ -68,9 +80,9 @@ LONGEST = 2**30
 #: and the left-over elements of a tensor may differ.
 EXACT = (torch.float32, torch.float64)
 
-#: Where a row has buffers, the rule has so many statements that copying this many small tensors
-#: into one, and the results back, costs less than a list kernel for each statement.
-WORTH_GATHERING = 8
+#: Copying so many small tensors into one, and the results back, costs less than list kernels if a
+#: rule has more statements than a row has tensors.
+WORTH_GATHERING = 32
 
 PLAIN = frozenset((Parameter, Tensor))
 is_sparse = operator.attrgetter("is_sparse")
@@ -110,6 +122,16 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
 
 def by_device(update: Update, columns: Columns) -> None:
     """Each parameter in the fastest way that gives, on a CPU, the bits of `one_by_one`."""
+    if len(columns[0]) <= AT_A_TIME or not columns[0][0].is_cpu:
+        part_by_device(update, columns)
+        return
+    statements = count_statements(update, len(columns))
+    for part in parts(columns):
+        part_by_device(update, part, statements)
+
+
+def part_by_device(update: Update, columns: Columns, statements: int | None = None) -> None:
+    """Some of the parameters, each in the way that is the fastest for it."""
     params, grads = columns[:2]
     if not are_plain(params, grads):
         odd = [i for i, row in enumerate(rows([params, grads])) if not are_plain(row[:1], row[1:])]
@@ -123,7 +145,7 @@ def by_device(update: Update, columns: Columns) -> None:
         return
     for (device, dtype), alike in groups.items():
         if device.type == "cpu" and dtype in EXACT:
-            cache_sized(update, alike)
+            cache_sized(update, alike, statements)
         elif device.type in foreach_devices() and not dtype.is_complex:
             over_lists(update, alike)
         else:
@@ -167,6 +189,12 @@ def split(columns: Columns, indices: Sequence[int]) -> tuple[Columns, Columns]:
 def take(columns: Columns, indices: Sequence[int]) -> Columns:
     """The parameters at some places."""
     return [[column[i] for i in indices] for column in columns]
+
+
+def parts(columns: Columns) -> Iterator[Columns]:
+    """The parameters, some at a time."""
+    for i in range(0, len(columns[0]), AT_A_TIME):
+        yield [column[i : i + AT_A_TIME] for column in columns]
 
 
 def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtype], Columns]:
@@ -286,39 +314,55 @@ def share_memory(tensors: list[Tensor]) -> bool:
 
     Tensors that overlap otherwise are not looked for.
     """
-    return len({tensor.data_ptr() for tensor in tensors}) < len(tensors)
+    return len({*map(Tensor.data_ptr, tensors)}) < len(tensors)
 
 
 # --------------------------------------------------------------------------- cache-sized
 
 
-def cache_sized(update: Update, columns: Columns) -> None:
+def cache_sized(update: Update, columns: Columns, statements: int | None = None) -> None:
     """The update on pieces of a good size: large tensors cut, others together.
 
     Most of a step on a CPU is waiting, for memory when tensors are large and for Python when they
     are small. The temporaries of a piece stay in the cache, and do not grow with the model.
+
+    Args:
+        update: the update.
+        columns: parameters of one type.
+        statements: of the update, if they were counted.
     """
     sizes = [param.numel() for param in columns[0]]
-    if sum(sizes) <= TOGETHER:
-        small_together(update, columns)
+    width = len(columns)
+    in_cache = IN_CACHE // (width - 1)
+    if (len(sizes) < WORTH_GATHERING or width == 2) and sum(sizes) <= in_cache:
+        over_lists(update, columns)
         return
-    small, large = by_size(sizes, SMALL)
+    statements = statements or count_statements(update, width)
+    if statements == 1:  # one pass over memory as it is
+        over_lists(update, columns)
+        return
+    small, others = by_size(sizes) if statements > width else ([], range(len(sizes)))
     for places in pieces(small, sizes, TOGETHER):
         small_together(update, take(columns, places))
-    in_cache = IN_CACHE // (len(columns) - 1)
-    for places in pieces(large, sizes, IN_CACHE // (len(columns) - 1) ** 3):
+    for places in pieces(others, sizes, in_cache):
         piece = take(columns, places)
-        if sizes[places[0]] > in_cache:
-            in_slices(update, next(rows(piece)), in_cache)
+        if sizes[places[0]] > in_cache // 2:
+            in_slices(update, piece, in_cache)
         else:
             over_lists(update, piece)
 
 
-def by_size(sizes: Sequence[int], limit: int) -> tuple[list[int], list[int]]:
-    """The places of the small ones, up to the limit, and of the large ones."""
-    small = [i for i, size in enumerate(sizes) if size <= limit]
-    large = [i for i, size in enumerate(sizes) if size > limit]
-    return small, large
+def count_statements(update: Update, width: int) -> int:
+    """How many statements an update of `width` tensors has."""
+    return len(record(update, width)[0])
+
+
+def by_size(sizes: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """The places of the small tensors, if they are enough to gather, and of all others."""
+    small = [i for i, size in enumerate(sizes) if size <= SMALL]
+    if len(small) < WORTH_GATHERING:
+        return [], range(len(sizes))
+    return small, [i for i, size in enumerate(sizes) if size > SMALL]
 
 
 def pieces(places: Sequence[int], sizes: Sequence[int], limit: int) -> list[list[int]]:
@@ -334,13 +378,15 @@ def pieces(places: Sequence[int], sizes: Sequence[int], limit: int) -> list[list
     return found
 
 
-def in_slices(update: Update, row: Row, size: int) -> None:
-    """The update on one slice after the other, or on the whole if it cannot be cut."""
-    if not (is_contiguous(row) and are_alike([[tensor] for tensor in row])):
-        update(*row)
-        return
-    for part in cut(row, size):
-        update(*part)
+def in_slices(update: Update, columns: Columns, size: int) -> None:
+    """The update of large tensors in slices, if they can be cut; smaller ones stay whole."""
+    for row in rows(columns):
+        if not (is_contiguous(row) and are_alike([[tensor] for tensor in row])):
+            update(*row)
+            continue
+        spare = _cached.spare(size, row[0].dtype)
+        for part in [row] if row[0].numel() <= size else cut(row, size):
+            update(*[LargeTensor(tensor, spare) for tensor in part])
 
 
 def cut(row: Row, size: int) -> Iterator[tuple[Tensor, ...]]:
@@ -348,9 +394,9 @@ def cut(row: Row, size: int) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(flat(tensor).split(size) for tensor in row), strict=True)
 
 
-def is_contiguous(row: Row) -> bool:
+def is_contiguous(tensors: Sequence[Tensor]) -> bool:
     """Whether the elements of each tensor lie in memory in their order, as they are."""
-    return all(tensor.is_contiguous() and not tensor.is_neg() for tensor in row)
+    return all(map(Tensor.is_contiguous, tensors)) and not any(map(Tensor.is_neg, tensors))
 
 
 def flat(tensor: Tensor) -> Tensor:
@@ -359,9 +405,8 @@ def flat(tensor: Tensor) -> Tensor:
 
 
 def small_together(update: Update, columns: Columns) -> None:
-    """The update on small parameters of one type at once, gathered into one where that pays."""
-    worth = len(columns[0]) >= WORTH_GATHERING and len(columns) > 2
-    if worth and are_alike(columns) and not share_memory(columns[0]):
+    """The update on small parameters of one type at once, gathered into one if they can be."""
+    if are_alike(columns) and not share_memory(columns[0]):
         gathered(update, columns)
     else:
         over_lists(update, columns)
@@ -404,14 +449,16 @@ class Scratch:
 
 
 class _Cached(threading.local):
-    """Of each thread its own scratch memory, since making the views takes longer than copying.
+    """Of each thread its own memory to work in, at most a few megabytes.
 
-    Only for small tensors gathered, so it is at most a few megabytes. Not for accelerators, where
-    the work of one thread may still be under way on another stream.
+    Making the views to gather in takes longer than copying, and the pages of fresh memory may take
+    longer to come than what is computed takes. Not for accelerators, where the work of one thread
+    may still be under way on another stream.
     """
 
     def __init__(self) -> None:
         self.scratch = functools.lru_cache(maxsize=16)(Scratch)
+        self.spare = functools.lru_cache(maxsize=4)(Spare)
 
 
 _cached = _Cached()
@@ -459,9 +506,13 @@ def view_as_real(tensor: Any) -> Any:
 
 # --------------------------------------------------------------------------- fused
 
-#: Calling a kernel takes as long as a few statements on this many elements: on a CPU fewer go the
-#: way that they go by default.
+#: Recording and calling a kernel takes as long as a few statements on this many elements: on a CPU
+#: fewer go the way that they go by default.
 WORTH_A_KERNEL = 16_384
+
+#: So many rows a kernel takes on a CPU, where calling it takes longer than updating a small row. An
+#: accelerator would be given them one by one all the same.
+ROWS = 8
 
 
 def record(update: Update, width: int) -> tuple[Program, list[float]]:
@@ -489,12 +540,13 @@ _compiling = threading.Lock()
 
 @functools.cache
 def compile_kernel(
-    program: Program, width: int, device: torch.device, dtype: torch.dtype
-) -> Callable[..., None]:
-    """One kernel that carries out a program on flat tensors of any length, in one pass over memory.
+    program: Program, width: int, height: int, device: torch.device, dtype: torch.dtype
+) -> Callable[[list[Any]], Any]:
+    """A kernel that carries out a program on `height` rows, each in one pass over memory.
 
-    It takes a tensor of the scalars, then `width` tensors of at least two elements (the compiler
-    makes lengths of 0 and 1 constants).
+    It takes a list, which it empties: a tensor of the scalars, the number of elements of each row,
+    and then, row after row, `width` tensors. Of these it is only told where they begin, so they may
+    be of any shape, if their elements lie in memory in order and without gaps.
 
     This is what torch.compile does behind its guards. Those check at each call what is known here,
     which takes longer than the kernel on a tensor of middling size.
@@ -504,39 +556,45 @@ def compile_kernel(
     """
     # Loading a compiler takes seconds, and most programs need none.
     from torch._guards import TracingContext, tracing
+    from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
     from torch._inductor.decomposition import select_decomp_table
     from torch._inductor.virtualized import V
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    def kernel(scalars: Tensor, *tensors: Tensor) -> tuple[()]:
-        values = [Pure(tensor) for tensor in tensors]
-        replay(program, values, scalars.unbind())
-        write_back(tensors, values[:width])
+    def kernel(scalars: Tensor, *lengths_and_tensors: Any) -> tuple[()]:
+        tensors = lengths_and_tensors[height:]
+        for i in range(0, len(tensors), width):
+            row = tensors[i : i + width]
+            values = [Pure(tensor) for tensor in row]
+            replay(program, values, scalars.unbind())
+            write_back(row, values[:width])
         return ()
 
+    # Long, so that the kernel is made for what takes time; several, so that they may differ.
+    lengths = [IN_CACHE - i for i in range(height)]
     try:
         with _compiling, torch.inference_mode(False), torch.no_grad():
-            # Long examples, so that the kernel is made for what takes time.
             scalars = as_tensor([1.0] * count_scalars(program), device, dtype)
-            tensors = [torch.zeros(IN_CACHE, dtype=dtype, device=device) for _ in range(width)]
+            tensors = [
+                torch.zeros(length, dtype=dtype, device=device)
+                for length in lengths
+                for _ in range(width)
+            ]
             trace = make_fx(kernel, select_decomp_table(), tracing_mode="symbolic")
-            graph = trace(scalars, *tensors)
+            graph = trace(scalars, *lengths, *tensors)
             inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
             fake_mode = inputs[0].fake_mode
-            with V.set_fake_mode(fake_mode), tracing(TracingContext(fake_mode)):
-                compiled: Any = compile_fx_inner(graph, inputs)
-            compiled([scalars, *tensors])
+            context = tracing(TracingContext(fake_mode))
+            with V.set_fake_mode(fake_mode), context, config.patch(size_asserts=False):
+                compiled = cast("Any", compile_fx_inner(graph, inputs))
+            compiled([scalars, *lengths, *tensors])
     except Exception as error:
         raise RuntimeError(
             f"fused=True needs torch's compiler to work for {device.type} (with a C++ compiler on "
             f"a CPU, Triton on a GPU), and it failed: {error}. Without fused=True none is needed."
         ) from error
-
-    def run(*arguments: Tensor) -> None:
-        compiled([*arguments])
-
-    return run
+    return compiled
 
 
 def count_scalars(program: Program) -> int:
@@ -551,55 +609,71 @@ def as_tensor(scalars: Sequence[float], device: torch.device, dtype: torch.dtype
 
 
 def fused(update: Update, columns: Columns) -> None:
-    """The update as one compiled kernel: a large tensor by itself, small ones gathered into one.
+    """The update as one compiled kernel, which takes several rows at a time.
 
     On a CPU, what is too small for a kernel to pay goes the way that it goes by default, and so do
     rules without buffers, which are one pass over memory as they are.
     """
     if not PLAIN.issuperset(map(type, columns[0])):
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
-    groups = by_device_and_dtype(columns)
-    for (_, dtype), alike in groups.items():
-        check_fusible(alike[0], dtype)
-    for (device, dtype), alike in groups.items():
-        sizes = [param.numel() for param in alike[0]]
-        if device.type == "cpu" and (len(alike) == 2 or sum(sizes) < WORTH_A_KERNEL):
-            cache_sized(update, alike)
-            continue
-        check_alike(alike)
-        program, numbers = record(update, len(alike))
-        compiled = compile_kernel(program, len(alike), device, dtype)
-        scalars = as_tensor(numbers, device, dtype)
-        in_kernels(functools.partial(compiled, scalars), update, alike, sizes)
-
-
-def in_kernels(
-    kernel: Callable[..., Any], update: Update, columns: Columns, sizes: Sequence[int]
-) -> None:
-    """The update of parameters of one device and type by a kernel that does the same."""
-    small, large = by_size(sizes, SMALL)
-    if len(small) < WORTH_GATHERING:
-        small, large = by_size(sizes, 1)
-    for places in pieces(small, sizes, TOGETHER):
-        piece = take(columns, places)
-        if sum([sizes[i] for i in places]) < 2 or share_memory(piece[0]):
-            one_by_one(update, piece)
-        else:
-            gathered(kernel, piece)
-    contiguous = [i for i in large if is_contiguous([column[i] for column in columns])]
-    for i in sorted({*large} - {*contiguous}):
-        gathered(kernel, take(columns, [i]))
-    # All is made ready before the first kernel, because each flushes the caches.
-    for row in list(rows([[flat(column[i]) for i in contiguous] for column in columns])):
-        for part in [row] if len(row[0]) <= LONGEST else cut(row, LONGEST):
-            kernel(*part)
-
-
-def check_fusible(params: list[Tensor], dtype: torch.dtype) -> None:
-    """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
-    if dtype.is_floating_point and PLAIN.issuperset(map(type, params)):
+    check_fusible(columns[0])
+    if columns[0][0].is_cpu and (len(columns) == 2 or is_little(columns[0])):
+        by_device(update, columns)
         return
-    odd = next((param for param in params if type(param) not in PLAIN), params[0])
+    program, numbers = record(update, len(columns))
+    for part in parts(columns):
+        for (device, dtype), alike in by_device_and_dtype(part).items():
+            check_alike(alike)
+            if share_memory(alike[0]):
+                one_by_one(update, alike)
+                continue
+            height = ROWS if device.type == "cpu" else 1
+            kernel = compile_kernel(program, len(alike), height, device, dtype)
+            scalars = as_tensor(numbers, device, dtype)
+            in_kernels(functools.partial(call, kernel, height, scalars), alike)
+
+
+def is_little(params: list[Tensor]) -> bool:
+    """Whether a kernel does not pay."""
+    return len(params) <= AT_A_TIME and sum(map(Tensor.numel, params)) < WORTH_A_KERNEL
+
+
+def in_kernels(run: Callable[[Sequence[Row]], None], columns: Columns) -> None:
+    """The update of parameters of one device and type by a kernel that does the same to rows."""
+    sizes = [param.numel() for param in columns[0]]
+    small, large = by_size(sizes)
+    for places in pieces(small, sizes, TOGETHER):
+        gathered(lambda *flats: run([flats]), take(columns, places))
+    if small:
+        columns = take(columns, large)
+    if not all(map(is_contiguous, columns)):
+        odd = [i for i, row in enumerate(rows(columns)) if not is_contiguous(row)]
+        singles, columns = split(columns, odd)
+        for row in rows(singles):
+            gathered(lambda *flats: run([flats]), [[tensor] for tensor in row])
+    run([*rows(columns)])
+
+
+def call(
+    kernel: Callable[[list[Any]], Any], height: int, scalars: Tensor, todo: Sequence[Row]
+) -> None:
+    """Call a kernel on rows, several at a time; rows of no elements fill up the last call."""
+    if any(row[0].numel() > LONGEST for row in todo):
+        todo = [part for row in todo for part in cut(row, LONGEST)]
+    for i in range(0, len(todo), height):
+        batch = todo[i : i + height]
+        missing = height - len(batch)
+        lengths = [row[0].numel() for row in batch] + [0] * missing
+        nothing = [scalars] * (missing * len(batch[0]))
+        kernel([scalars, *lengths, *itertools.chain(*batch), *nothing])
+
+
+def check_fusible(params: list[Tensor]) -> None:
+    """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
+    types = {*map(dtype_of, params)}
+    if PLAIN.issuperset(map(type, params)) and all(dtype.is_floating_point for dtype in types):
+        return
+    odd = next(p for p in params if type(p) not in PLAIN or not p.dtype.is_floating_point)
     raise RuntimeError(
         "`fused=True` requires all the params to be floating point Tensors of supported "
         f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"

@@ -11,6 +11,7 @@ one adds it to the classes here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -113,10 +114,72 @@ class CpuTensorList(TensorList):
         return self
 
     def number(self, value: float) -> Any:
+        dtype = self.tensors[0].dtype
+        # A zero may have a sign, and what is made within a dispatch mode may belong to that mode.
+        keep = value and not torch._C._len_torch_dispatch_stack()
         try:
-            return torch.scalar_tensor(value, dtype=self.tensors[0].dtype, device="cpu")
+            return (as_tensor if keep else as_tensor.__wrapped__)(value, dtype)
         except RuntimeError:  # too large for the type: the kernels make it infinite
             return value
+
+
+@functools.lru_cache(maxsize=128)
+def as_tensor(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor on the CPU; decay rates and the like are the same at every step."""
+    return torch.scalar_tensor(value, dtype=dtype, device="cpu")
+
+
+class Spare:
+    """Memory for the values that an update makes on the way, as many as it needs at once."""
+
+    def __init__(self, length: int, dtype: torch.dtype) -> None:
+        self.length = length
+        self.dtype = dtype
+        self.unused: list[Tensor] = []
+
+    def take(self) -> Tensor:
+        """A flat tensor that is not in use; append it to `unused` when it is no more."""
+        if self.unused:
+            return self.unused.pop()
+        with torch.inference_mode(False):
+            return torch.empty(self.length, dtype=self.dtype, device="cpu")
+
+
+class LargeTensor(CpuTensorList):
+    """One contiguous tensor on a CPU, whose operators make new values in memory that is used again.
+
+    Fresh memory comes from the system page by page, which may take longer than what is computed.
+    """
+
+    __slots__ = ("mine", "spare")
+
+    def __init__(self, tensor: Tensor, spare: Spare, mine: Tensor | None = None) -> None:
+        super().__init__([tensor])
+        self.spare = spare
+        self.mine = mine
+
+    def __del__(self) -> None:
+        if self.mine is not None:
+            self.spare.unused.append(self.mine)
+
+    def _make(self, operator: Callable[..., Tensor], *others: TensorList, **scalar: float) -> Any:
+        tensor = self.tensors[0]
+        memory = self.spare.take()
+        value = memory.as_strided(tensor.shape, tensor.stride())
+        operator(tensor, *[other.tensors[0] for other in others], **scalar, out=value)
+        return LargeTensor(value, self.spare, memory)
+
+    def neg(self) -> LargeTensor:
+        return self._make(torch.neg)
+
+    def sqrt(self) -> LargeTensor:
+        return self._make(torch.sqrt)
+
+    def add(self, other: TensorList, alpha: float = 1) -> LargeTensor:
+        return self._make(torch.add, other, alpha=alpha)
+
+    def addcmul(self, a: TensorList, b: TensorList, value: float = 1) -> LargeTensor:
+        return self._make(torch.addcmul, a, b, value=value)
 
 
 # --------------------------------------------------------------------------- elements

@@ -35,6 +35,7 @@ def save_and_load(state: Any) -> Any:
 def tiny_pieces() -> Iterator[None]:
     """Tensors of a few elements are cut, gathered and compiled as otherwise only large ones are."""
     tiny = {"IN_CACHE": 64, "SMALL": 6, "TOGETHER": 24, "WORTH_GATHERING": 3, "WORTH_A_KERNEL": 4}
+    tiny |= {"AT_A_TIME": 20}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in tiny.items():
             patch.setattr(executors, name, value)

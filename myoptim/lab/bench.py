@@ -17,10 +17,12 @@ import itertools
 import json
 import math
 import os
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -407,23 +409,21 @@ def _rounds(
 ) -> dict[str, list[float]]:
     """The seconds of every step.
 
-    Garbage is collected as in training: the containers that a step makes are part of its cost.
+    In each round the columns come in another order: one may leave the caches or the allocator in
+    a state that costs the next one time, and that must not always be the same one. Garbage is
+    collected as in training: the containers that a step makes are part of its cost.
     """
     taken: dict[str, list[float]] = {name: [] for name in columns}
+    order = list(columns)
+    shuffle = random.Random(0).shuffle
     end = time.perf_counter() + seconds
-    for done, order in enumerate(itertools.islice(rotations(list(columns)), repeats)):
+    for done in range(repeats):
         if done >= FEWEST_ROUNDS and time.perf_counter() > end:
             break
+        shuffle(order)
         for name in order:
             taken[name].append(_step_seconds(columns[name], synchronize))
     return taken
-
-
-def rotations(names: list[str]) -> Iterator[list[str]]:
-    """The names without end, in each list beginning one later than in the list before."""
-    for i in itertools.count():
-        first = i % len(names)
-        yield names[first:] + names[:first]
 
 
 # --------------------------------------------------------------------------- memory
@@ -450,6 +450,12 @@ def peak_bytes(work: Callable[[], Any], device: torch.device) -> int:
         work()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    # In a new thread: what a thread keeps from step to step to work in counts as well.
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_peak_bytes_on_cpu, work).result()
+
+
+def _peak_bytes_on_cpu(work: Callable[[], Any]) -> int:
     # The profiler announces itself on standard error, at level 5.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
