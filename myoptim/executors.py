@@ -42,11 +42,11 @@ from torch.utils._foreach_utils import (
 from myoptim.stand_ins import (
     CpuTensorList,
     Elements,
-    LargeTensor,
     Program,
     Pure,
     Recorder,
     Spare,
+    SpareTensorList,
     TensorList,
 )
 
@@ -300,10 +300,19 @@ def one_by_one(update: Update, columns: Columns) -> None:
 # --------------------------------------------------------------------------- lists
 
 
-def over_lists(update: Update, columns: Columns) -> None:
-    """The update on parameters of one device and type at once: few kernel launches."""
-    if len(columns[0]) == 1 or share_memory(columns[0]) or are_mixed(columns[2:]):
+def over_lists(update: Update, columns: Columns, spare: Spare | None = None) -> None:
+    """The update on parameters of one device and type at once: few kernel launches.
+
+    Args:
+        update: the update.
+        columns: the parameters.
+        spare: memory to work in, on a CPU, for as many elements as there are.
+    """
+    alone = len(columns[0]) == 1 and not spare
+    if alone or share_memory(columns[0]) or are_mixed(columns[2:]):
         one_by_one(update, columns)
+    elif spare:
+        update(*[SpareTensorList(column, spare) for column in columns])
     else:
         kind = CpuTensorList if columns[0][0].is_cpu else TensorList
         update(*map(kind, columns))
@@ -341,15 +350,16 @@ def cache_sized(update: Update, columns: Columns, statements: int | None = None)
     if statements == 1:  # one pass over memory as it is
         over_lists(update, columns)
         return
+    spare = _cached.spare(in_cache, columns[0][0].dtype)
     small, others = by_size(sizes) if statements > width else ([], range(len(sizes)))
     for places in pieces(small, sizes, TOGETHER):
         small_together(update, take(columns, places))
     for places in pieces(others, sizes, in_cache):
         piece = take(columns, places)
-        if sizes[places[0]] > in_cache // 2:
-            in_slices(update, piece, in_cache)
+        if sizes[places[0]] > in_cache:
+            in_slices(update, next(rows(piece)), spare)
         else:
-            over_lists(update, piece)
+            over_lists(update, piece, spare)
 
 
 def count_statements(update: Update, width: int) -> int:
@@ -378,15 +388,13 @@ def pieces(places: Sequence[int], sizes: Sequence[int], limit: int) -> list[list
     return found
 
 
-def in_slices(update: Update, columns: Columns, size: int) -> None:
-    """The update of large tensors in slices, if they can be cut; smaller ones stay whole."""
-    for row in rows(columns):
-        if not (is_contiguous(row) and are_alike([[tensor] for tensor in row])):
-            update(*row)
-            continue
-        spare = _cached.spare(size, row[0].dtype)
-        for part in [row] if row[0].numel() <= size else cut(row, size):
-            update(*[LargeTensor(tensor, spare) for tensor in part])
+def in_slices(update: Update, row: Row, spare: Spare) -> None:
+    """The update on one slice after the other, or on the whole if it cannot be cut."""
+    if not (is_contiguous(row) and are_alike([[tensor] for tensor in row])):
+        update(*row)
+        return
+    for part in cut(row, spare.length):
+        update(*[SpareTensorList([tensor], spare) for tensor in part])
 
 
 def cut(row: Row, size: int) -> Iterator[tuple[Tensor, ...]]:
@@ -451,9 +459,8 @@ class Scratch:
 class _Cached(threading.local):
     """Of each thread its own memory to work in, at most a few megabytes.
 
-    Making the views to gather in takes longer than copying, and the pages of fresh memory may take
-    longer to come than what is computed takes. Not for accelerators, where the work of one thread
-    may still be under way on another stream.
+    Making the views to gather in takes longer than copying. Not for accelerators, where the work of
+    one thread may still be under way on another stream.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ one adds it to the classes here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -130,31 +130,51 @@ def as_tensor(value: float, dtype: torch.dtype) -> Tensor:
 
 
 class Spare:
-    """Memory for the values that an update makes on the way, as many as it needs at once."""
+    """Memory for the values that an update makes on the way, as many as it needs at once.
+
+    It is kept and used again: the pages of fresh memory may take longer to come from the system
+    than what is computed takes.
+    """
 
     def __init__(self, length: int, dtype: torch.dtype) -> None:
         self.length = length
         self.dtype = dtype
-        self.unused: list[Tensor] = []
+        self.unused: list[Block] = []
 
-    def take(self) -> Tensor:
-        """A flat tensor that is not in use; append it to `unused` when it is no more."""
-        if self.unused:
-            return self.unused.pop()
-        with torch.inference_mode(False):
-            return torch.empty(self.length, dtype=self.dtype, device="cpu")
+    def take(self) -> Block:
+        """A block that is not in use; append it to `unused` when it is no more."""
+        return self.unused.pop() if self.unused else Block(self.length, self.dtype)
 
 
-class LargeTensor(CpuTensorList):
-    """One contiguous tensor on a CPU, whose operators make new values in memory that is used again.
+class Block:
+    """Memory on the CPU, and views of it, which take longer to make than what is small to update.
 
-    Fresh memory comes from the system page by page, which may take longer than what is computed.
+    Attributes:
+        views: makes tensors of given shapes that lie in it one after the other.
     """
+
+    def __init__(self, length: int, dtype: torch.dtype) -> None:
+        with torch.inference_mode(False):
+            flat = torch.empty(length, dtype=dtype, device="cpu")
+
+        def views(shapes: tuple[torch.Size, ...]) -> list[Tensor]:
+            sizes = [shape.numel() for shape in shapes]
+            with torch.inference_mode(False):
+                parts = flat[: sum(sizes)].split(sizes)
+                return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+        self.views = functools.lru_cache(maxsize=64)(views)
+
+
+class SpareTensorList(CpuTensorList):
+    """Several tensors of one type on a CPU, whose operators make new values in spare memory."""
 
     __slots__ = ("mine", "spare")
 
-    def __init__(self, tensor: Tensor, spare: Spare, mine: Tensor | None = None) -> None:
-        super().__init__([tensor])
+    def __init__(
+        self, tensors: list[Tensor] | tuple[Tensor, ...], spare: Spare, mine: Block | None = None
+    ) -> None:
+        super().__init__(tensors)
         self.spare = spare
         self.mine = mine
 
@@ -163,22 +183,35 @@ class LargeTensor(CpuTensorList):
             self.spare.unused.append(self.mine)
 
     def _make(self, operator: Callable[..., Tensor], *others: TensorList, **scalar: float) -> Any:
-        tensor = self.tensors[0]
-        memory = self.spare.take()
-        value = memory.as_strided(tensor.shape, tensor.stride())
-        operator(tensor, *[other.tensors[0] for other in others], **scalar, out=value)
-        return LargeTensor(value, self.spare, memory)
+        operands = (self.tensors, *[other.tensors for other in others])
+        shapes = [tuple([tensor.shape for tensor in tensors]) for tensors in operands]
+        if not self._fits(operands, shapes):
+            return CpuTensorList([operator(*row, **scalar) for row in zip(*operands, strict=True)])
+        mine = self.spare.take()
+        values = mine.views(shapes[0])
+        for value, *row in zip(values, *operands, strict=True):
+            operator(*row, **scalar, out=value)
+        return SpareTensorList(values, self.spare, mine)
 
-    def neg(self) -> LargeTensor:
+    def _fits(
+        self, operands: tuple[Sequence[Tensor], ...], shapes: list[tuple[torch.Size, ...]]
+    ) -> bool:
+        """Whether a value of these shapes and this type, in order, is what an operator makes."""
+        if any(others != shapes[0] for others in shapes[1:]):
+            return False
+        dtypes = {tensor.dtype for tensors in operands for tensor in tensors}
+        return dtypes == {self.spare.dtype} and all(map(Tensor.is_contiguous, self.tensors))
+
+    def neg(self) -> CpuTensorList:
         return self._make(torch.neg)
 
-    def sqrt(self) -> LargeTensor:
+    def sqrt(self) -> CpuTensorList:
         return self._make(torch.sqrt)
 
-    def add(self, other: TensorList, alpha: float = 1) -> LargeTensor:
+    def add(self, other: TensorList, alpha: float = 1) -> CpuTensorList:
         return self._make(torch.add, other, alpha=alpha)
 
-    def addcmul(self, a: TensorList, b: TensorList, value: float = 1) -> LargeTensor:
+    def addcmul(self, a: TensorList, b: TensorList, value: float = 1) -> CpuTensorList:
         return self._make(torch.addcmul, a, b, value=value)
 
 

@@ -353,17 +353,26 @@ def _time(
 def _columns(
     cls: Any, size: Size, device: torch.device, fused: bool
 ) -> dict[str, torch.optim.Optimizer]:
-    """An optimizer for each column that exists, each with its own copy of the parameters."""
-    params = functools.partial(_params, size, device)
+    """An optimizer for each column that exists, each with its own copy of the parameters.
+
+    They are made in a random order: what is made first gets the memory that others left behind,
+    in pieces, and is slower for it.
+    """
     twin = functools.partial(cls.torch_twin, **cls.twin_kwargs)
-    columns = {"ours": cls(params())}
-    if fused:
-        columns["ours fused"] = cls(params(), fused=True)
-    columns["torch"] = twin(params())
-    columns["torch foreach"] = twin(params(), foreach=True)
-    if "fused" in inspect.signature(twin).parameters:
-        columns["torch fused"] = twin(params(), fused=True)
-    return columns
+    make = {
+        "ours": cls,
+        "ours fused": functools.partial(cls, fused=True),
+        "torch": twin,
+        "torch foreach": functools.partial(twin, foreach=True),
+        "torch fused": functools.partial(twin, fused=True),
+    }
+    if not fused:
+        del make["ours fused"]
+    if "fused" not in inspect.signature(twin).parameters:
+        del make["torch fused"]
+    order = random.sample(list(make), len(make))
+    made = {name: make[name](_params(size, device)) for name in order}
+    return {name: made[name] for name in make}
 
 
 def _params(size: Size, device: torch.device) -> list[torch.Tensor]:
