@@ -16,7 +16,16 @@ all other tensors on an accelerator                          `over_lists`
 all other tensors on a CPU                                   `cache_sized`
 ===========================================================  ==============
 
-On a CPU all but `pure` and `fused` give the same bits.
+On a CPU all but `pure` and `fused` give the same bits. There `cache_sized` decides further:
+
+===========================================================  ==============
+few tensors, or no buffers, that fit the cache together;     `over_lists`
+any tensors, if the rule is one statement
+more elements than fit the cache                             `in_slices`
+small and many, if the rule has more statements than a row   `gathered`
+has tensors
+all others, as many at a time as fit the cache               `over_lists`
+===========================================================  ==============
 """
 
 # List kernels and the names of devices have no public names in torch; its optimizers use these.

@@ -55,6 +55,9 @@ class Settings:
             write an answer for known gradients.
         strict: whether what a class does not offer (groups, state_dict, closure) counts against it.
         limits: of a submission's process.
+
+    Raises:
+        UsageError: the seed is none that a generator of random numbers takes.
     """
 
     optimizers: tuple[str, ...] = tuple(SOLUTIONS)
@@ -64,6 +67,10 @@ class Settings:
     seed: int | None = None
     strict: bool = False
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed must be from 0 to 2**63 - 1; got {self.seed}")
 
 
 def check_accepted(ids: Iterable[str]) -> tuple[str, ...]:

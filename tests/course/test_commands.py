@@ -203,6 +203,8 @@ def test_audit_of_every_mistake(tmp_path):
         ("[points]\nrules = 1", "did you mean rule"),
         ("[limits]\nmemory_mb = true", "0 or more"),
         ('seed = "x"', "seed must be an integer"),
+        ("seed = -1", "got -1"),
+        ("seed = 9223372036854775808", "seed must be from 0"),
     ],
 )
 def test_a_bad_course_toml_is_told(tmp_path, text, message):
