@@ -5,7 +5,7 @@ gradient excepted. An executor calls it for the parameters of a group, which it 
 `[params, grads, *buffers]`; the i-th entries of all columns are the row of parameter i. Nothing
 here knows an algorithm, and no algorithm knows what is here: an executor hands the update tensors,
 or things that behave like tensors (`stand_ins.py`). Which executor a parameter gets is decided in
-`choose` and `by_device`:
+`choose` and `part_by_device`:
 
 ===========================================================  ==============
 `differentiable`, `capturable`, inside torch.compile         `pure`
@@ -26,6 +26,9 @@ small and many, if the rule has more statements than a row   `gathered`
 has tensors
 all others, as many at a time as fit the cache               `over_lists`
 ===========================================================  ==============
+
+What cannot be updated in that way, because tensors of a row differ, share memory with others, or
+do not lie in one piece, goes one by one there.
 """
 
 # List kernels and the names of devices have no public names in torch; its optimizers use these.
@@ -43,6 +46,7 @@ from typing import Any, cast
 import numpy
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.utils._foreach_utils import (
     _get_foreach_kernels_supported_devices as foreach_devices,
@@ -66,9 +70,9 @@ Scalars = dict[str, Any]
 Flags = dict[str, Any]
 Executor = Callable[[Update, Columns], None]
 
-#: Where a row has n tensors, those of more than IN_CACHE / (n - 1) elements are cut into slices of
-#: so many, and others put together up to so many: what a rule reads and makes then stays in the
-#: cache. On one tensor of 10 million elements Adam takes a third of the time.
+#: Where a row has n tensors, three at least, those of more than IN_CACHE / (n - 1) elements are cut
+#: into slices of so many, and others put together up to so many: what a rule reads and makes then
+#: stays in the cache. On one tensor of 10 million elements Adam takes a third of the time.
 IN_CACHE = 1_966_080
 
 #: Up to this many elements most of the time of an update is Python's.
@@ -77,8 +81,8 @@ SMALL = 2_048
 #: Small tensors are updated together up to this many elements.
 TOGETHER = 32_768
 
-#: So many parameters are taken at a time on a CPU. There are several looks at each before it is
-#: updated; so many tensors, apart from their elements, stay in the cache meanwhile.
+#: So many parameters are taken at a time on a CPU: of so many tensors all but the elements stays in
+#: the cache.
 AT_A_TIME = 256
 
 #: A kernel may count elements in 32 bits.
@@ -97,6 +101,7 @@ PLAIN = frozenset((Parameter, Tensor))
 is_sparse = operator.attrgetter("is_sparse")
 dtype_of = operator.attrgetter("dtype")
 device_of = operator.attrgetter("device")
+shape_of = operator.attrgetter("shape")
 ONE = torch.ones((), device="cpu")
 CAPTURABLE_DEVICES = ("cuda", "xpu", "hpu", torch._C._get_privateuse1_backend_name(), "xla")
 
@@ -118,6 +123,8 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
     foreach = flags["foreach"]
     if foreach is False or (foreach is None and flags.get("fused") is False):
         return one_by_one
+    if forward_ad._current_level >= 0:  # kernels that write to given memory give no tangents
+        return one_by_one
     averages = (*scalars.get("betas", ()), scalars.get("alpha", 1.0))
     for value in (*averages, *scalars.values(), flags["weight_decay"]):
         if isinstance(value, Tensor):
@@ -130,17 +137,21 @@ def choose(flags: Flags, scalars: Scalars) -> Executor:
 
 
 def by_device(update: Update, columns: Columns) -> None:
-    """Each parameter in the fastest way that gives, on a CPU, the bits of `one_by_one`."""
+    """Each parameter in the fastest way that gives, on a CPU, the bits of `one_by_one`.
+
+    On a CPU only so many at a time that what is asked of a tensor, again and again before it is
+    updated, is still in the cache.
+    """
     if len(columns[0]) <= AT_A_TIME or not columns[0][0].is_cpu:
         part_by_device(update, columns)
         return
     statements = count_statements(update, len(columns))
-    for part in parts(columns):
+    for part in some_at_a_time(columns):
         part_by_device(update, part, statements)
 
 
 def part_by_device(update: Update, columns: Columns, statements: int | None = None) -> None:
-    """Some of the parameters, each in the way that is the fastest for it."""
+    """Choose for each parameter by the kind of its tensors, and where they are."""
     params, grads = columns[:2]
     if not are_plain(params, grads):
         odd = [i for i, row in enumerate(rows([params, grads])) if not are_plain(row[:1], row[1:])]
@@ -200,7 +211,7 @@ def take(columns: Columns, indices: Sequence[int]) -> Columns:
     return [[column[i] for i in indices] for column in columns]
 
 
-def parts(columns: Columns) -> Iterator[Columns]:
+def some_at_a_time(columns: Columns) -> Iterator[Columns]:
     """The parameters, some at a time."""
     for i in range(0, len(columns[0]), AT_A_TIME):
         yield [column[i : i + AT_A_TIME] for column in columns]
@@ -220,11 +231,12 @@ def by_device_and_dtype(columns: Columns) -> dict[tuple[torch.device, torch.dtyp
 
 
 def are_mixed(columns: Columns) -> bool:
-    """Whether tensors that were put together are of several types after all.
+    """Whether tensors that were put together with parameters of one type are of another after all.
 
-    torch lets any tensor of 32 or 64 bits on a CPU pass, because it may be a step counter.
+    torch lets some types pass, because a tensor may be a step counter.
     """
-    return len({*map(dtype_of, itertools.chain(*columns))}) > 1
+    params, *others = columns
+    return not {*map(dtype_of, itertools.chain(*others))} <= {params[0].dtype}
 
 
 def are_alike(columns: Columns) -> bool:
@@ -318,7 +330,7 @@ def over_lists(update: Update, columns: Columns, spare: Spare | None = None) -> 
         spare: memory to work in, on a CPU, for as many elements as there are.
     """
     alone = len(columns[0]) == 1 and not spare
-    if alone or share_memory(columns[0]) or are_mixed(columns[2:]):
+    if alone or share_memory(columns[0]) or are_mixed(columns):
         one_by_one(update, columns)
     elif spare:
         update(*[SpareTensorList(column, spare) for column in columns])
@@ -351,9 +363,9 @@ def cache_sized(update: Update, columns: Columns, statements: int | None = None)
     """
     sizes = [param.numel() for param in columns[0]]
     width = len(columns)
-    in_cache = IN_CACHE // (width - 1)
+    in_cache = IN_CACHE // max(width - 1, 2)
     if (len(sizes) < WORTH_GATHERING or width == 2) and sum(sizes) <= in_cache:
-        over_lists(update, columns)
+        over_lists(update, columns)  # in fresh memory: of so little, it is likely in the cache
         return
     statements = statements or count_statements(update, width)
     if statements == 1:  # one pass over memory as it is
@@ -466,7 +478,10 @@ class Scratch:
 
 
 class _Cached(threading.local):
-    """Of each thread its own memory to work in, at most a few megabytes.
+    """Of each thread its own memory to work in, kept until the thread ends.
+
+    In float32 that is 2.6 to 4 MB for each value that a rule makes at once, and up to two megabytes
+    for small tensors gathered.
 
     Making the views to gather in takes longer than copying. Not for accelerators, where the work of
     one thread may still be under way on another stream.
@@ -576,6 +591,7 @@ def compile_kernel(
     from torch._inductor.compile_fx import compile_fx_inner
     from torch._inductor.decomposition import select_decomp_table
     from torch._inductor.virtualized import V
+    from torch.fx.experimental import _config as tracing_config
     from torch.fx.experimental.proxy_tensor import make_fx
 
     def kernel(scalars: Tensor, *lengths_and_tensors: Any) -> tuple[()]:
@@ -587,7 +603,8 @@ def compile_kernel(
             write_back(row, values[:width])
         return ()
 
-    # Long, so that the kernel is made for what takes time; several, so that they may differ.
+    # Long, so that the kernel is made for what takes time. All different: tensors of one length get
+    # one symbol for it, which must be that of their row and of no other.
     lengths = [IN_CACHE - i for i in range(height)]
     try:
         with _compiling, torch.inference_mode(False), torch.no_grad():
@@ -598,8 +615,10 @@ def compile_kernel(
                 for _ in range(width)
             ]
             trace = make_fx(kernel, select_decomp_table(), tracing_mode="symbolic")
-            graph = trace(scalars, *lengths, *tensors)
+            with cast("Any", tracing_config).patch(use_duck_shape=True):
+                graph = trace(scalars, *lengths, *tensors)
             inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
+            check_lengths(inputs[1 : 1 + height], inputs[1 + height :])
             fake_mode = inputs[0].fake_mode
             context = tracing(TracingContext(fake_mode))
             with V.set_fake_mode(fake_mode), context, config.patch(size_asserts=False):
@@ -611,6 +630,15 @@ def compile_kernel(
             f"a CPU, Triton on a GPU), and it failed: {error}. Without fused=True none is needed."
         ) from error
     return compiled
+
+
+def check_lengths(lengths: Sequence[Any], tensors: Sequence[Tensor]) -> None:
+    """Raise unless each row of traced tensors has a length of its own, the one that was given."""
+    width = len(tensors) // len(lengths)
+    given = [str(length) for length in lengths for _ in range(width)]
+    traced = [str(tensor.shape[0]) for tensor in tensors]
+    if traced != given or len({*given}) < len(lengths):
+        raise RuntimeError(f"tensors of lengths {given} were traced with lengths {traced}")
 
 
 def count_scalars(program: Program) -> int:
@@ -637,7 +665,7 @@ def fused(update: Update, columns: Columns) -> None:
         by_device(update, columns)
         return
     program, numbers = record(update, len(columns))
-    for part in parts(columns):
+    for part in some_at_a_time(columns):
         for (device, dtype), alike in by_device_and_dtype(part).items():
             check_alike(alike)
             if share_memory(alike[0]):

@@ -44,17 +44,21 @@ class TensorList:
         """Complex tensors are not put in lists."""
         return False
 
+    def made(self, values: list[Tensor] | tuple[Tensor, ...]) -> TensorList:
+        """New values, for operators that are not in place."""
+        return type(self)(values)
+
     def neg(self) -> TensorList:
-        return type(self)(torch._foreach_neg(self.tensors))
+        return self.made(torch._foreach_neg(self.tensors))
 
     def sqrt(self) -> TensorList:
-        return type(self)(torch._foreach_sqrt(self.tensors))
+        return self.made(torch._foreach_sqrt(self.tensors))
 
     def add(self, other: TensorList, alpha: float = 1) -> TensorList:
-        return type(self)(torch._foreach_add(self.tensors, other.tensors, alpha=alpha))
+        return self.made(torch._foreach_add(self.tensors, other.tensors, alpha=alpha))
 
     def addcmul(self, a: TensorList, b: TensorList, value: float = 1) -> TensorList:
-        return type(self)(torch._foreach_addcmul(self.tensors, a.tensors, b.tensors, value=value))
+        return self.made(torch._foreach_addcmul(self.tensors, a.tensors, b.tensors, value=value))
 
     def add_(self, other: TensorList | float, alpha: float = 1) -> TensorList:
         if isinstance(other, TensorList):
@@ -114,19 +118,29 @@ class CpuTensorList(TensorList):
         return self
 
     def number(self, value: float) -> Any:
-        dtype = self.tensors[0].dtype
-        # A zero may have a sign, and what is made within a dispatch mode may belong to that mode.
-        keep = value and not torch._C._len_torch_dispatch_stack()
         try:
-            return (as_tensor if keep else as_tensor.__wrapped__)(value, dtype)
+            return number_as_tensor(value, self.tensors[0].dtype)
         except RuntimeError:  # too large for the type: the kernels make it infinite
             return value
 
 
-@functools.lru_cache(maxsize=128)
-def as_tensor(value: float, dtype: torch.dtype) -> Tensor:
-    """A number as a tensor on the CPU; decay rates and the like are the same at every step."""
-    return torch.scalar_tensor(value, dtype=dtype, device="cpu")
+#: Numbers that were made tensors: decay rates and the like are the same at every step.
+_kept: dict[tuple[float, torch.dtype], Tensor] = {}
+
+
+def number_as_tensor(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor on the CPU."""
+    within_mode = torch._C._len_torch_dispatch_stack() > 0
+    tensor = None if within_mode else _kept.get((value, dtype))
+    if tensor is not None:
+        return tensor
+    tensor = torch.scalar_tensor(value, dtype=dtype, device="cpu")
+    # What is made within a mode may belong to it, and a zero may have a sign.
+    if value and not (within_mode or torch._is_functional_tensor(tensor)):
+        if len(_kept) >= 128:
+            _kept.clear()
+        _kept[value, dtype] = tensor
+    return tensor
 
 
 class Spare:
@@ -142,8 +156,12 @@ class Spare:
         self.unused: list[Block] = []
 
     def take(self) -> Block:
-        """A block that is not in use; append it to `unused` when it is no more."""
+        """A block that is not in use."""
         return self.unused.pop() if self.unused else Block(self.length, self.dtype)
+
+    def give_back(self, block: Block) -> None:
+        """Say that a block is in use no more."""
+        self.unused.append(block)
 
 
 class Block:
@@ -167,7 +185,10 @@ class Block:
 
 
 class SpareTensorList(CpuTensorList):
-    """Several tensors of one type on a CPU, whose operators make new values in spare memory."""
+    """Several tensors of one type on a CPU, whose operators make new values in spare memory.
+
+    A value gives its memory back when the rule drops it: Python then deletes it at once.
+    """
 
     __slots__ = ("mine", "spare")
 
@@ -180,13 +201,16 @@ class SpareTensorList(CpuTensorList):
 
     def __del__(self) -> None:
         if self.mine is not None:
-            self.spare.unused.append(self.mine)
+            self.spare.give_back(self.mine)
+
+    def made(self, values: list[Tensor] | tuple[Tensor, ...]) -> CpuTensorList:
+        return CpuTensorList(values)
 
     def _make(self, operator: Callable[..., Tensor], *others: TensorList, **scalar: float) -> Any:
         operands = (self.tensors, *[other.tensors for other in others])
         shapes = [tuple([tensor.shape for tensor in tensors]) for tensors in operands]
         if not self._fits(operands, shapes):
-            return CpuTensorList([operator(*row, **scalar) for row in zip(*operands, strict=True)])
+            return self.made([operator(*row, **scalar) for row in zip(*operands, strict=True)])
         mine = self.spare.take()
         values = mine.views(shapes[0])
         for value, *row in zip(values, *operands, strict=True):
@@ -196,7 +220,10 @@ class SpareTensorList(CpuTensorList):
     def _fits(
         self, operands: tuple[Sequence[Tensor], ...], shapes: list[tuple[torch.Size, ...]]
     ) -> bool:
-        """Whether a value of these shapes and this type, in order, is what an operator makes."""
+        """Whether operators make of these what a block has room for.
+
+        Values are of one shape and type with all operands, and laid out like the first of them.
+        """
         if any(others != shapes[0] for others in shapes[1:]):
             return False
         dtypes = {tensor.dtype for tensors in operands for tensor in tensors}

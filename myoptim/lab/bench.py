@@ -45,6 +45,8 @@ WARM_UP = 3
 #: Rounds that a cell has even when its time is up: fewer make no median.
 FEWEST_ROUNDS = 5
 
+_shuffle = random.Random(0).shuffle
+
 Shape = tuple[int, ...]
 
 
@@ -370,7 +372,8 @@ def _columns(
         del make["ours fused"]
     if "fused" not in inspect.signature(twin).parameters:
         del make["torch fused"]
-    order = random.sample(list(make), len(make))
+    order = list(make)
+    _shuffle(order)
     made = {name: make[name](_params(size, device)) for name in order}
     return {name: made[name] for name in make}
 
@@ -424,12 +427,11 @@ def _rounds(
     """
     taken: dict[str, list[float]] = {name: [] for name in columns}
     order = list(columns)
-    shuffle = random.Random(0).shuffle
     end = time.perf_counter() + seconds
     for done in range(repeats):
         if done >= FEWEST_ROUNDS and time.perf_counter() > end:
             break
-        shuffle(order)
+        _shuffle(order)
         for name in order:
             taken[name].append(_step_seconds(columns[name], synchronize))
     return taken

@@ -12,6 +12,7 @@ from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
 from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor, is_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from twins import Twins, attempt, failures_in_threads, tiny_pieces
@@ -291,7 +292,7 @@ def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> No
 
 @each_row
 def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
-    sizes = [50] * 20
+    sizes = [50] * 40
     other = row.ours(with_gradients(sizes))
     with torch.inference_mode():
         inside = [torch.ones(size) for size in sizes]
@@ -302,7 +303,7 @@ def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
 
 
 @each_row
-@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("count", [2, 40])
 def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
     row: Row, count: int
 ) -> None:
@@ -326,7 +327,7 @@ def test_state_of_another_type_than_its_parameter(row: Row) -> None:
     """After `model.double()`: whatever the loop makes of it."""
 
     def made_double(make: Callable[..., Any]) -> Any:
-        optimizer = make(with_gradients([3] * 20), FULL[str(row)])
+        optimizer = make(with_gradients([3] * 40), FULL[str(row)])
         optimizer.step()
         for param in optimizer.param_groups[0]["params"]:
             param.data = param.data.double()
@@ -341,7 +342,9 @@ def test_state_of_another_type_than_its_parameter(row: Row) -> None:
 
 
 @each_row
-@pytest.mark.parametrize("shapes", [[(4,), (8,), *[(5,)] * 8], [(1000, 700), (700, 1000)]], ids=str)
+@pytest.mark.parametrize(
+    "shapes", [[(4,), (8,), *[(5,)] * 40], [(1000, 700), (700, 1000)]], ids=str
+)
 def test_state_of_another_shape_than_its_parameter(row: Row, shapes: list[Any]) -> None:
     """After a checkpoint of parameters in another order: the loop's error, or what it makes."""
 
@@ -410,3 +413,62 @@ def test_capturable_is_refused_on_a_cpu(row: Row) -> None:
         optimizer = make(with_gradients([2]), {"capturable": True})
         with pytest.raises(AssertionError, match="If capturable=True, params and state_steps must"):
             optimizer.step()
+
+
+@each_row
+@pytest.mark.parametrize("sizes", [[1_500_000, 100, 700_000], [100] * 40], ids=["large", "many"])
+def test_gradients_of_another_type_than_their_parameter(row: Row, sizes: list[int]) -> None:
+    """`grad_dtype` allows them: whatever the loop makes of it."""
+
+    def stepped(make: Callable[..., Any]) -> tuple[Any, Exception | None]:
+        params = with_gradients(sizes)
+        optimizer = make(params, {"weight_decay": 0.1})
+        for i in range(3):
+            for param in params:
+                param.grad = None
+                param.grad_dtype = torch.bfloat16
+                param.grad = torch.full_like(param, 0.3 + i, dtype=torch.bfloat16)
+            _, error = attempt(optimizer.step)
+        return optimizer, error
+
+    (ours, ours_raised), (twin, twin_raised) = stepped(row.make_ours), stepped(row.make_twin)
+    assert type(ours_raised) is type(twin_raised)
+    if twin_raised is None:
+        assert_same_optimizers(ours, twin)
+
+
+@each_row
+def test_numbers_that_were_made_within_functionalization_are_not_kept(row: Row) -> None:
+    options = {"weight_decay": 0.1, "lr": 0.123}
+    inside = row.make_ours(with_gradients([3] * 2), options)
+    inside.step()
+    torch._enable_functionalization(reapply_views=False)
+    try:
+        attempt(inside.step)
+    finally:
+        torch._disable_functionalization()
+    ours, twin = (make(with_gradients([3] * 2), options) for make in (row.make_ours, row.make_twin))
+    for _ in range(2):
+        ours.step()
+        twin.step()
+    assert_same_optimizers(ours, twin)
+
+
+@each_row
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forward mode about itself
+@pytest.mark.parametrize("sizes", [[3] * 2, [100] * 40, [1_500_000]], ids=["few", "many", "large"])
+def test_tangents_of_forward_mode(row: Row, sizes: list[int]) -> None:
+    def tangents(options: Options) -> list[Tensor | None]:
+        optimizer = row.make_ours(with_gradients(sizes), options)
+        params = optimizer.param_groups[0]["params"]
+        optimizer.step()
+        with forward_ad.dual_level():
+            for param in params:
+                param.grad = forward_ad.make_dual(param.grad, torch.ones_like(param))
+            optimizer.step()
+            return [forward_ad.unpack_dual(param).tangent for param in params]
+
+    for ours, loop in zip(tangents({}), tangents({"foreach": False}), strict=True):
+        assert ours is not None
+        assert loop is not None
+        assert torch.equal(ours, loop)

@@ -15,6 +15,7 @@ from registry import FULL, ROWS, Options, Row, each_row
 from tensors import Spec, channels_last, contiguous, source, strided, transposed, view
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.fx.experimental import _config as tracing_config
 from torch.optim import Optimizer, lr_scheduler
 from twins import failures_in_threads, parameter, save_and_load
 
@@ -253,6 +254,38 @@ def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
     with pytest.raises(RuntimeError, match="plain tensors of their parameter"):
         optimizer.step()
     assert torch.equal(weight, torch.ones(5_000))
+
+
+@each_row
+def test_many_small_and_some_large(row: Row) -> None:
+    """Gathered, in rows of a kernel, and more parameters than are taken at a time."""
+    shapes = [(30,), (4, 5), (), (1,), (0,)] * 60 + [(300, 10), (5_000,)] * 7
+
+    def made(options: Options) -> Optimizer:
+        values = [Spec(shape, torch.float32).parameter(source(i)) for i, shape in enumerate(shapes)]
+        return row.make_ours([parameter(v) for v in values], {**FULL[str(row)], **options})
+
+    fused, loop = made({"fused": True}), made({"foreach": False})
+    for seed in range(3):
+        generator = source(seed)
+        for p, q in zip(params(fused), params(loop), strict=True):
+            p.grad = torch.rand(p.shape, generator=generator) + 0.5
+            q.grad = p.grad.clone()
+        fused.step()
+        loop.step()
+    assert_close(fused, loop, torch.float32)
+
+
+def test_kernel_knows_the_length_of_each_row_however_torch_traces() -> None:
+    executors.compile_kernel.cache_clear()
+    row = next(row for row in ROWS if str(row) == "Adam")
+    weights = [torch.ones(300, 70, requires_grad=True) for _ in range(2)]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    with tracing_config.patch(use_duck_shape=False):
+        row.make_ours([weights[0]], {"fused": True}).step()
+    row.make_ours([weights[1]], {"foreach": False}).step()
+    torch.testing.assert_close(*weights)
 
 
 def test_kernels_compiled_in_several_threads() -> None:
