@@ -98,6 +98,7 @@ EXACT = (torch.float32, torch.float64)
 WORTH_GATHERING = 32
 
 PLAIN = frozenset((Parameter, Tensor))
+FLOATING = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 is_sparse = operator.attrgetter("is_sparse")
 dtype_of = operator.attrgetter("dtype")
 device_of = operator.attrgetter("device")
@@ -649,7 +650,8 @@ def count_scalars(program: Program) -> int:
 def as_tensor(scalars: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Scalars in the type in which a kernel on tensors of a type computes."""
     kind = numpy.float64 if dtype is torch.float64 else numpy.float32
-    return torch.from_numpy(numpy.array(scalars, kind)).to(device)
+    tensor = torch.from_numpy(numpy.array(scalars, kind))
+    return tensor if device.type == "cpu" else tensor.to(device)
 
 
 def fused(update: Update, columns: Columns) -> None:
@@ -683,12 +685,15 @@ def is_little(params: list[Tensor]) -> bool:
 
 
 def in_kernels(run: Callable[[Sequence[Row]], None], columns: Columns) -> None:
-    """The update of parameters of one device and type by a kernel that does the same to rows."""
-    sizes = [param.numel() for param in columns[0]]
-    small, large = by_size(sizes)
-    for places in pieces(small, sizes, TOGETHER):
-        gathered(lambda *flats: run([flats]), take(columns, places))
-    if small:
+    """The update of parameters of one device and type by a kernel that does the same to rows.
+
+    For an accelerator, which gets one row at a time, small ones are gathered.
+    """
+    if not columns[0][0].is_cpu:
+        sizes = [param.numel() for param in columns[0]]
+        small, large = by_size(sizes)
+        for places in pieces(small, sizes, TOGETHER):
+            gathered(lambda *flats: run([flats]), take(columns, places))
         columns = take(columns, large)
     if not all(map(is_contiguous, columns)):
         odd = [i for i, row in enumerate(rows(columns)) if not is_contiguous(row)]
@@ -714,10 +719,9 @@ def call(
 
 def check_fusible(params: list[Tensor]) -> None:
     """Raise, as torch does, unless the parameters are plain tensors of real numbers."""
-    types = {*map(dtype_of, params)}
-    if PLAIN.issuperset(map(type, params)) and all(dtype.is_floating_point for dtype in types):
+    if PLAIN.issuperset(map(type, params)) and FLOATING.issuperset(map(dtype_of, params)):
         return
-    odd = next(p for p in params if type(p) not in PLAIN or not p.dtype.is_floating_point)
+    odd = next(p for p in params if type(p) not in PLAIN or p.dtype not in FLOATING)
     raise RuntimeError(
         "`fused=True` requires all the params to be floating point Tensors of supported "
         f"devices, but got {type(odd).__name__}, {odd.dtype} and {odd.device.type}"
