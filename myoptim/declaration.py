@@ -1,7 +1,7 @@
 """What an algorithm says of itself: its rule, its state, and the ranges of its hyper-parameters.
 
-All of it is declared in one object, so that a class keeps every name but `_declaration` for its own
-methods and attributes. Nothing is guessed from names: what the engine needs to know is a field here.
+All of it is declared in one object, so that a class keeps every name but `_declaration` for its
+own methods and attributes. Nothing is guessed from names: what the engine needs to know is a field.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Declaration:
             before or after that of the parameter. Keyword arguments are those of a rule.
         weight_decay: gives the rule of the decay under a group's settings, or None where there is
             no decay; see `algorithms/weight_decay.py`. It is run before the rule of the algorithm.
-        zeros_tie: whether the rule may take a maximum or minimum of 0.0 and -0.0. Then elements must
-            stay where they are in their tensor, since torch's kernels choose by the position.
+        zeros_tie: whether the rule may take a maximum or minimum of 0.0 and -0.0. Then elements
+            must stay where they are, since torch's kernels choose by the position.
         sparse: what the rule makes of a sparse gradient: refuse it, take it as it is, be run on the
             elements that it names, or refuse any other.
         sparse_hint: added to the error about a sparse gradient.
-        complex: what it makes of a complex parameter: see it as pairs of real numbers, take it as it
-            is, or refuse it.
+        complex: what it makes of a complex parameter: see it as pairs of real numbers, take it as
+            it is, or refuse it.
         twin: the class of torch.optim that this one equals, if there is one.
         twin_settings: the arguments that make the twin's defaults those of this class.
     """

@@ -113,8 +113,8 @@ class Optimizer(torch.optim.Optimizer):
         if strange:
             known = ", ".join(sorted(set(group) - {"params", "param_names"}))
             raise ValueError(
-                f"parameter group {index} of the checkpoint lacks {', '.join(strange)}, so it is not "
-                f"one of {type(self).__name__}; it has {known}"
+                f"parameter group {index} of the checkpoint lacks {', '.join(strange)}, so it is "
+                f"not one of {type(self).__name__}; it has {known}"
             )
         for name in missing:
             group[name] = defaults[name]
@@ -200,6 +200,6 @@ def _values(state: Any) -> Any:
     return state.values() if isinstance(state, dict) else ()
 
 
-def declaration_of(optimizer: type[torch.optim.Optimizer] | torch.optim.Optimizer) -> Declaration:
+def declaration_of(optimizer: Any) -> Declaration:
     """What one of our optimizers, or a subclass, declares; an empty declaration for any other."""
     return getattr(optimizer, "_declaration", Declaration())

@@ -49,20 +49,21 @@ class TensorRule(Optimizer):
         if decay is not None:
             decay = functools.partial(decay, **_scalars(decay, group))
         update = functools.partial(self._update, group, names, decay)
-        execute = self._executor(group, update, len(columns))
+        scalars = _scalars(declared.rule, group)
+        execute = self._executor(group, update, scalars, len(columns))
         for run in self._runs(columns, counters):
             if len(run) == len(columns[0]):
-                self._step_run(group, update, execute, columns, counters, new)
+                self._step_run(group, update, scalars, execute, columns, counters, new)
             else:
                 part, kept = take(columns, run), take(counters, run)
-                self._step_run(
-                    group, update, execute, part, kept, [j for j, i in enumerate(run) if i in new]
-                )
+                made = [j for j, i in enumerate(run) if i in new]
+                self._step_run(group, update, scalars, execute, part, kept, made)
 
     def _step_run(
         self,
         group: Group,
         update: Update,
+        scalars: dict[str, Any],
         execute: Executor,
         columns: Columns,
         counters: Columns,
@@ -74,7 +75,6 @@ class TensorRule(Optimizer):
             numbers.count_up(counters[0])
         if declared.before is not None:
             self._change_numbers(declared.before, group, counters)
-        scalars = _scalars(declared.rule, group)
         for given, places in self._by_numbers(declared.takes, group, counters, new, columns[0]):
             part = columns if len(places) == len(columns[0]) else take(columns, places)
             execute(functools.partial(update, {**scalars, **given}), part)
@@ -114,12 +114,14 @@ class TensorRule(Optimizer):
             tensors = view_elements(*tensors)
         elif param.is_complex() and declared.complex == "as pairs":
             tensors = [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in tensors]
-        param, grad, *buffers = tensors
-        declared.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
+        named = dict(zip(names, tensors[2:], strict=True))
+        declared.rule(tensors[0], tensors[1], **named, **scalars)
 
     # ------------------------------------------------------------------ how it is run
 
-    def _executor(self, group: Group, update: Update, width: int) -> Executor:
+    def _executor(
+        self, group: Group, update: Update, scalars: dict[str, Any], width: int
+    ) -> Executor:
         """What runs the rule on columns of parameters."""
         return each_row
 
@@ -140,8 +142,10 @@ class TensorRule(Optimizer):
         """
         params = [param for param in group["params"] if param.grad is not None]
         grads = [param.grad for param in params]
+        choosy = self._declaration.sparse == "only" or self._declaration.complex == "refused"
         for param, grad in zip(params, grads, strict=True):
-            self._check_kind(param, grad, group)
+            if choosy or grad.is_sparse:
+                self._check_kind(param, grad, group)
         keys = (*self._declaration.numbers, *names)
         if not keys:
             return [params, grads], [], ()
@@ -211,14 +215,17 @@ class TensorRule(Optimizer):
         params: Sequence[Any],
     ) -> list[tuple[dict[str, Any], Sequence[int]]]:
         """What a rule takes of the state's numbers, each with the places where they are so."""
-        declared = self._declaration
-        wanted = [i for i, name in enumerate(declared.numbers) if name in takes]
-        names = [name for name in declared.numbers if name in takes]
-        columns = [counters[i] for i in wanted]
+        names = [name for name in self._declaration.numbers if name in takes]
+        if not names and not new:
+            return [({"first": False} if "first" in takes else {}, range(len(params)))]
+        columns: list[Any] = [
+            column
+            for name, column in zip(self._declaration.numbers, counters, strict=True)
+            if name in takes
+        ]
         if "first" in takes:
-            chosen = set(new)
             names.append("first")
-            columns = [*columns, [i in chosen for i in range(len(params))]]
+            columns.append([i in new for i in range(len(params))])
         readable = not (group.get("capturable") or torch.compiler.is_compiling())
         return [
             (dict(zip(names, values, strict=True)), places)
@@ -246,17 +253,17 @@ class ElementwiseRule(TensorRule):
 
     _rule_was_traced = False
 
-    def _executor(self, group: Group, update: Update, width: int) -> Executor:
+    def _executor(
+        self, group: Group, update: Update, scalars: dict[str, Any], width: int
+    ) -> Executor:
         declared = self._declaration
-        scalars = _scalars(declared.rule, group)
-        values = itertools.chain(scalars.values(), *map(_members, scalars.values()))
-        chosen = executor(group, values, declared.zeros_tie)
-        if not self._rule_was_traced and chosen is not each_row:
+        has_tensors = any(map(_is_tensor, scalars.values()))
+        chosen = executor(group, has_tensors, declared.zeros_tie)
+        if not (self._rule_was_traced or has_tensors or chosen is each_row):
             # Whatever way these parameters go, a rule that is not elementwise is refused.
             given = {name: 1.0 for name in declared.numbers if name in declared.takes}
             given |= {"first": False} if "first" in declared.takes else {}
-            if not any(isinstance(value, Tensor) for value in scalars.values()):
-                trace(functools.partial(update, {**scalars, **given}), width)
+            trace(functools.partial(update, {**scalars, **given}), width)
             self._rule_was_traced = True
         return chosen
 
@@ -285,6 +292,9 @@ class ElementwiseRule(TensorRule):
         return columns, counters, new
 
 
+_NUMBERS = frozenset((float, int, bool))
+
+
 @functools.lru_cache(maxsize=256)
 def _keyword_names(rule: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(sorted(keywords(rule)))
@@ -294,7 +304,7 @@ def _scalars(rule: Any, group: Group) -> dict[str, Any]:
     """The keyword arguments of a rule that are hyper-parameters, as they are in the group."""
     recorded = records(group)
     return {
-        name: value if type(value := group[name]) is float else _scalar(name, value, recorded)
+        name: value if type(value := group[name]) in _NUMBERS else _scalar(name, value, recorded)
         for name in _keyword_names(rule)
         if name in group
     }
@@ -318,5 +328,8 @@ def _scalar(name: str, value: Any, recorded: bool) -> Any:
     return value
 
 
-def _members(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, tuple) else ()
+def _is_tensor(value: Any) -> bool:
+    """Whether a hyper-parameter is a tensor, or has one in it."""
+    if type(value) is tuple:
+        return any(map(_is_tensor, value))
+    return isinstance(value, Tensor)

@@ -32,7 +32,7 @@ On a CPU all but the functional and the fused way give the bits of the loop.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,12 +56,12 @@ from myoptim.execution.fused import check_fusible, compiled, is_worth_a_kernel
 Executor = Callable[[Update, Columns], None]
 
 
-def executor(flags: dict[str, Any], scalars: Iterable[Any], zeros_tie: bool) -> Executor:
+def executor(flags: dict[str, Any], has_tensors: bool, zeros_tie: bool) -> Executor:
     """The executor for a parameter group.
 
     Args:
         flags: the group, read for `foreach`, `fused`, `differentiable`, `capturable`.
-        scalars: the scalar arguments of the update; list kernels take only numbers.
+        has_tensors: whether a scalar of the update is a tensor; list kernels take only numbers.
         zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
     """
     if records(flags):
@@ -73,7 +73,7 @@ def executor(flags: dict[str, Any], scalars: Iterable[Any], zeros_tie: bool) -> 
     if foreach is False or (foreach is None and flags.get("fused") is False):
         return each_row
     # Kernels that write to given memory give no tangents.
-    if any(isinstance(value, Tensor) for value in scalars) or private.within_forward_mode():
+    if has_tensors or private.within_forward_mode():
         return each_row
     return by_tensors
 

@@ -43,16 +43,16 @@ def each_row(update: Update, columns: Columns) -> None:
         update(*row)
 
 
-def by_device_and_dtype(columns: Columns) -> Iterator[Columns]:
+def by_device_and_dtype(columns: Columns) -> list[Columns]:
     """The parameters together that a kernel takes together; all tensors of a row are alike."""
     params = columns[0]
     keys = list(zip(map(device_of, params), map(dtype_of, params), strict=True))
-    kinds = dict.fromkeys(keys)
-    if len(kinds) <= 1:
-        yield columns
-        return
-    for kind in kinds:
-        yield take(columns, [i for i, key in enumerate(keys) if key == kind])
+    if keys.count(keys[0]) == len(keys):
+        return [columns]
+    return [
+        take(columns, [i for i, key in enumerate(keys) if key == kind])
+        for kind in dict.fromkeys(keys)
+    ]
 
 
 # ------------------------------------------------------------------ which may go together
@@ -94,11 +94,11 @@ def _all_regular(columns: Columns, counters: Columns) -> bool:
     for column in others:
         if list(map(shape_of, column)) != shapes or list(map(dtype_of, column)) != dtypes:
             return False
-    if not all(param.is_cpu for param in params):
-        devices = list(map(device_of, params))
-        if any(list(map(device_of, column)) != devices for column in others):
+    devices = list(map(device_of, params))
+    for column in others:
+        if list(map(device_of, column)) != devices:
             return False
-    for column in (*columns[2:], *counters):
+    for column in itertools.chain(columns[2:], counters):
         if len({*map(id, column)}) < len(column):
             return False
     try:

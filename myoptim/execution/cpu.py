@@ -181,8 +181,8 @@ class _OfThread(threading.local):
     """Of each thread its own memory to work in, kept until the thread ends.
 
     In float32 that is 2.6 to 4 MB for each value that a rule makes at once, and up to two megabytes
-    for small tensors packed, whose views take longer to make than the copying. Not for accelerators,
-    where the work of one thread may still be under way on another stream.
+    for small tensors packed, whose views take longer to make than the copying. Not for
+    accelerators, where the work of one thread may still be under way on another stream.
     """
 
     def __init__(self) -> None:

@@ -202,7 +202,7 @@ _kept: dict[tuple[float, torch.dtype], Tensor] = {}
 
 def number_as_tensor(value: float, dtype: torch.dtype) -> Tensor:
     """A number as a tensor on the CPU."""
-    within_mode = private.within_dispatch_mode()
+    within_mode = private.dispatch_modes() > 0
     tensor = None if within_mode else _kept.get((value, dtype))
     if tensor is not None:
         return tensor

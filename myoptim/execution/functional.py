@@ -1,4 +1,4 @@
-"""As a function: in-place operators make new tensors, and what became of a row is written at the end.
+"""As a function: in-place operators make new tensors, and the row is written at the end.
 
 Autograd and compilers need the old values; and where list and in-place kernels take only numbers,
 a graph, a gradient or a compiler needs a scalar that stays a tensor.

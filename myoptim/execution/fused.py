@@ -1,4 +1,4 @@
-"""Fused: the rule compiled into one kernel, which takes several parameters in one pass over memory."""
+"""Fused: the rule compiled into one kernel, which takes several parameters at a time."""
 
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
@@ -21,8 +21,6 @@ from myoptim.execution.columns import (
     Row,
     Update,
     by_device_and_dtype,
-    dtype_of,
-    each_row,
     local,
     rows,
     take,

@@ -59,14 +59,15 @@ class Graph(NamedTuple):
         """
         numbers = iter(self.numbers)
         for node in self.nodes:
-            given = [next(numbers) if a is None else a for a in node.arguments]
+            last = node.arguments[-1]
+            # What an operator is scaled by comes last.
+            scalars = [next(numbers) for argument in node.arguments if argument is None]
             allowed = {
                 "always": True,
                 "never": False,
-                "by exponent": isinstance(given[-1], Constant)
-                and given[-1].value in EXACT_EXPONENTS,
-                "by weight": node.arguments[-1] is not None or abs(1 - given[-1]) >= KEEPS_NOTHING,
-                "unless zeros tie": not zeros_tie or node.arguments[-1] is None,
+                "by exponent": isinstance(last, Constant) and last.value in EXACT_EXPONENTS,
+                "by weight": last is not None or abs(1 - scalars[-1]) >= KEEPS_NOTHING,
+                "unless zeros tie": not zeros_tie or last is None,
             }
             if not allowed[BY_NAME[node.method].splits]:
                 return False

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from myoptim.execution import private
-from myoptim.execution.columns import Columns
+from myoptim.execution.columns import Columns, dtype_of
 from myoptim.execution.foreach import number_as_tensor
 
+_FLOATS = {torch.float32, torch.float64}
 _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
@@ -41,15 +42,15 @@ def count_up(counters: list[Tensor]) -> None:
 
 
 def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
-    kinds = {(counter.dtype, counter.device.type) for counter in counters}
-    return len(kinds) == 1 and kinds <= {(torch.float32, "cpu"), (torch.float64, "cpu")}
+    dtypes = {*map(dtype_of, counters)}
+    return len(dtypes) == 1 and dtypes <= _FLOATS and counters[0].is_cpu
 
 
-def read(counters: list[Tensor]) -> list[float]:
+def read(counters: Sequence[Tensor]) -> list[float]:
     """The counters as numbers; from an accelerator all at once, since each time waits for it."""
     if counters[0].is_cpu or len({counter.device for counter in counters}) > 1:
         return [counter.item() for counter in counters]
-    return torch.stack(counters).tolist()
+    return torch.stack(list(counters)).tolist()
 
 
 def by_value(

@@ -4,19 +4,20 @@ A rule calls methods of tensors (`m.lerp_(g, w)`), functions of torch (`torch.wh
 Python's operators (`b * v + g`). Called on a proxy, each becomes a method of the proxy's class,
 which carries it out in that class's way: over lists (`foreach.py`), in memory used before
 (`workspace.py`), as a function (`functional.py`), as a node of a graph (`graph.py`), on some
-elements only (`sparse.py`). Each of these derives its methods from the table, so that a new operator
-is one row here. What is not in the table is not elementwise, or not known: the error says so.
+elements only (`sparse.py`). Each of these derives its methods from the table, so that a new
+operator is one row here. What is not in the table is not elementwise, or not known: the error
+says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
-#: What an operator is called with, besides the tensor that it is a method of: nothing; one tensor or
-#: number; the same, scaled by `alpha`; two tensors, their product or quotient scaled by `value`; an
-#: end and a weight; anything.
+#: What an operator is called with, besides the tensor that it is a method of: nothing; one tensor
+#: or number; the same, scaled by `alpha`; two tensors, their product or quotient scaled by `value`;
+#: an end and a weight; anything.
 Form = Literal["unary", "binary", "scaled", "product", "lerp", "any"]
 
 
@@ -86,7 +87,7 @@ KEEPS_NOTHING = 2**-24
 
 
 class NotElementwiseError(AttributeError):
-    """A rule of an `ElementwiseRule` used something that is no elementwise operator, or not known."""
+    """A rule used something that is no elementwise operator, or is not known."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -229,6 +230,9 @@ class Proxy:
         raise NotElementwiseError("@")
 
 
+P = TypeVar("P", bound=Proxy)
+
+
 def _where(condition: Any, chosen: Any, other: Any) -> Any:
     """`torch.where` by the method of whichever of its arguments is a proxy."""
     if isinstance(chosen, Proxy):
@@ -238,14 +242,16 @@ def _where(condition: Any, chosen: Any, other: Any) -> Any:
     raise NotElementwiseError("where() of two numbers")
 
 
-def implement(make: Callable[[str, Operator], Callable[..., Any]]) -> Callable[[type], type]:
+def implement(
+    make: Callable[[str, Operator], Callable[..., Any]],
+) -> Callable[[type[P]], type[P]]:
     """A class decorator: the methods of a proxy, one for each name of the table.
 
     Args:
         make: a method from its name and operator; names that the class defines itself are left out.
     """
 
-    def decorate(cls: type) -> type:
+    def decorate(cls: type[P]) -> type[P]:
         for name, op in BY_NAME.items():
             if name not in vars(cls):
                 method = make(name, op)

@@ -9,12 +9,15 @@ same manner.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad, profiler
-from torch.optim import optimizer as torch_optimizer
+
+torch_optimizer: Any = importlib.import_module("torch.optim.optimizer")
 
 
 def scalar_dtype(fused: bool) -> torch.dtype:
@@ -33,10 +36,8 @@ def somebody_listens() -> bool:
     return bool(getattr(profiler, "_is_profiler_enabled", True) or before or after)
 
 
-def within_dispatch_mode() -> bool:
-    """Whether operators go through a mode of `__torch_dispatch__`; True if unknown."""
-    depth = getattr(torch._C, "_len_torch_dispatch_stack", None)
-    return True if depth is None else depth() > 0
+#: Through how many modes of `__torch_dispatch__` operators go; one, to be safe, if unknown.
+dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 
 
 def is_functional(tensor: Tensor) -> bool:

@@ -21,7 +21,7 @@ dtype_of = operator.attrgetter("dtype")
 
 
 class Workspace:
-    """Memory on the CPU for the values that an update makes on the way, as many as it needs at once."""
+    """Memory on the CPU for the values that an update makes, as many as it needs at once."""
 
     def __init__(self, length: int, dtype: torch.dtype) -> None:
         self.length = length
@@ -127,6 +127,6 @@ def _writes_values(op: Operator) -> bool:
     return op.variants != "in place" and op.form in ("unary", "scaled", "product") and op.kernel
 
 
-for _name in [name for name, op in BY_NAME.items() if not name.endswith("_")]:
+for _name in [name for name in BY_NAME if not name.endswith("_")]:
     if _writes_values(BY_NAME[_name]) or _name in ("mul", "div", "maximum", "minimum", "square"):
         setattr(WorkspaceList, _name, _into(_name))

@@ -135,7 +135,7 @@ def goes_on_from(twins: Twins, checkpoint: dict[str, Any]) -> None:
 @each_row
 @each_choice
 def test_before_the_newer_flags(row: Row, choice: str) -> None:
-    """Keys that torch added to groups later: ours are as the user gave them, torch's as by default."""
+    """Keys that torch added later: ours are as the user gave them, torch's as by default."""
     checkpoint, twins = trained(row, options_of(row, choice))
     newer = next(info for info in optim_db if info.optim_cls is row.twin).not_og_supported_flags
     for group in checkpoint["param_groups"]:

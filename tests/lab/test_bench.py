@@ -7,8 +7,8 @@ import torch
 from typer.testing import CliRunner
 
 import myoptim
-from myoptim.execution import fused
 from myoptim.cli import app
+from myoptim.execution import fused
 from myoptim.lab import bench as lab
 from myoptim.lab.bench import COLUMNS, FEWEST_ROUNDS, SIZES, Memory, Report, Timing, bench
 from myoptim.lab.errors import UsageError
