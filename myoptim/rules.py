@@ -18,9 +18,10 @@ from torch import Tensor
 
 from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, in_order, take
+from myoptim.execution.columns import PLAIN, each_row, in_order, local, take
 from myoptim.execution.foreach import TensorList
 from myoptim.execution.functional import view_as_real
+from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.sparse import view_elements
 from myoptim.hyperparameters import Group
@@ -41,16 +42,18 @@ class TensorRule(Optimizer):
         declared = self._declaration
         if torch.compiler.is_compiling() and (declared.numbers or declared.buffers):
             self._init_group(group)
+        scalars = _scalars(declared.rule, group)
+        decay = declared.weight_decay(group)
+        if decay is not None:
+            decay = functools.partial(decay, **_scalars(decay, group))
         names = declared.buffer_names(group)
         columns, counters, new = self._collect(group, names)
         if not columns[0]:
             return
-        decay = declared.weight_decay(group)
-        if decay is not None:
-            decay = functools.partial(decay, **_scalars(decay, group))
         update = functools.partial(self._update, group, names, decay)
-        scalars = _scalars(declared.rule, group)
-        execute = self._executor(group, update, scalars, len(columns))
+        values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
+        has_tensors = any(map(_is_tensor, values))
+        execute = self._executor(group, update, scalars, has_tensors, len(columns))
         for run in self._runs(columns, counters):
             if len(run) == len(columns[0]):
                 self._step_run(group, update, scalars, execute, columns, counters, new)
@@ -120,7 +123,12 @@ class TensorRule(Optimizer):
     # ------------------------------------------------------------------ how it is run
 
     def _executor(
-        self, group: Group, update: Update, scalars: dict[str, Any], width: int
+        self,
+        group: Group,
+        update: Update,
+        scalars: dict[str, Any],
+        has_tensors: bool,
+        width: int,
     ) -> Executor:
         """What runs the rule on columns of parameters."""
         return each_row
@@ -254,10 +262,14 @@ class ElementwiseRule(TensorRule):
     _rule_was_traced = False
 
     def _executor(
-        self, group: Group, update: Update, scalars: dict[str, Any], width: int
+        self,
+        group: Group,
+        update: Update,
+        scalars: dict[str, Any],
+        has_tensors: bool,
+        width: int,
     ) -> Executor:
         declared = self._declaration
-        has_tensors = any(map(_is_tensor, scalars.values()))
         chosen = executor(group, has_tensors, declared.zeros_tie)
         if not (self._rule_was_traced or has_tensors or chosen is each_row):
             # Whatever way these parameters go, a rule that is not elementwise is refused.
@@ -278,6 +290,8 @@ class ElementwiseRule(TensorRule):
         columns, counters, new = super()._collect(group, names)
         if group.get("capturable") and not torch.compiler.is_compiling():
             numbers.check_capturable(columns[0], counters)
+        if group.get("fused"):
+            check_fusible([local([param])[0] for param in columns[0]])
         scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if scale is None and overflow is None:
             return columns, counters, new

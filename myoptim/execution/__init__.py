@@ -46,12 +46,11 @@ from myoptim.execution.columns import (
     by_device_and_dtype,
     each_row,
     local,
-    rows,
 )
 from myoptim.execution.cpu import EXACT, cache_sized
 from myoptim.execution.foreach import over_lists
 from myoptim.execution.functional import as_function
-from myoptim.execution.fused import check_fusible, compiled, is_worth_a_kernel
+from myoptim.execution.fused import compiled, is_worth_a_kernel
 
 Executor = Callable[[Update, Columns], None]
 
@@ -115,7 +114,6 @@ def is_plain_row(row: list[Tensor]) -> bool:
 
 def fused_if_worth(update: Update, columns: Columns, otherwise: Executor) -> None:
     """The compiled kernel where it pays, else the default way."""
-    check_fusible([row[0] for row in map(local, rows(columns))])
     if is_worth_a_kernel(columns):
         compiled(update, columns)
     else:
