@@ -42,8 +42,7 @@ autodoc_typehints = "none"  # the signature has them
 autodoc_default_options = {
     "members": True,
     # What every optimizer sets for the base class, whose page explains it.
-    "exclude-members": "torch_twin, twin_kwargs, rule, ranges, counts_steps, "
-    "views_complex_as_real, sparse_gradients, step",
+    "exclude-members": "step",
 }
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Public", "notes_style")]

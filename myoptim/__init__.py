@@ -4,7 +4,7 @@ Every class is a `torch.optim.Optimizer` and computes, bit for bit, what its nam
 `torch.optim` computes; `import myoptim as optim` changes nothing in a training program, which is
 why torch's own `Optimizer`, `lr_scheduler` and `swa_utils` can be reached here too.
 Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, then
-`optimizer.py` for what they share and `executors.py` for how they are run.
+`rules.py` and `optimizer.py` for what they share and `execution` for how they are run.
 """
 
 from torch.optim import Optimizer, lr_scheduler, swa_utils

@@ -6,10 +6,8 @@ own methods and attributes. Nothing is guessed from names: what the engine needs
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -83,17 +81,20 @@ class Declaration:
         """The names of the buffers under a group's settings."""
         return self.buffers(group) if callable(self.buffers) else self.buffers
 
-    @cached_property
-    def takes(self) -> frozenset[str]:
+    @property
+    def takes(self) -> tuple[str, ...]:
         """The keyword arguments of the rule."""
         return keywords(self.rule)
 
 
-def keywords(rule: Callable[..., Any] | None) -> frozenset[str]:
-    """The keyword arguments of a rule."""
-    return frozenset(inspect.getfullargspec(rule).kwonlyargs if rule else ())
+def keywords(rule: Any) -> tuple[str, ...]:
+    """The keyword arguments of a rule, read from its code: torch.compile can follow that."""
+    if rule is None:
+        return ()
+    code = rule.__code__
+    return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
 
 
-def positional(rule: Callable[..., Any]) -> tuple[str, ...]:
+def positional(rule: Any) -> tuple[str, ...]:
     """The positional arguments of a rule."""
-    return tuple(inspect.getfullargspec(rule).args)
+    return rule.__code__.co_varnames[: rule.__code__.co_argcount]

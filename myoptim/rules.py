@@ -40,7 +40,7 @@ class TensorRule(Optimizer):
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
         declared = self._declaration
-        if torch.compiler.is_compiling() and (declared.numbers or declared.buffers):
+        if torch.compiler.is_compiling() and declared.numbers:
             self._init_group(group)
         scalars = _scalars(declared.rule, group)
         decay = declared.weight_decay(group)
@@ -52,7 +52,7 @@ class TensorRule(Optimizer):
             return
         update = functools.partial(self._update, group, names, decay)
         values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
-        has_tensors = any(map(_is_tensor, values))
+        has_tensors = not torch.compiler.is_compiling() and any(map(_is_tensor, values))
         execute = self._executor(group, update, scalars, has_tensors, len(columns))
         for run in self._runs(columns, counters):
             if len(run) == len(columns[0]):
@@ -216,7 +216,7 @@ class TensorRule(Optimizer):
 
     def _by_numbers(
         self,
-        takes: frozenset[str],
+        takes: tuple[str, ...],
         group: Group,
         counters: Columns,
         new: Sequence[int],
@@ -271,7 +271,8 @@ class ElementwiseRule(TensorRule):
     ) -> Executor:
         declared = self._declaration
         chosen = executor(group, has_tensors, declared.zeros_tie)
-        if not (self._rule_was_traced or has_tensors or chosen is each_row):
+        skip = has_tensors or chosen is each_row or torch.compiler.is_compiling()
+        if not (self._rule_was_traced or skip):
             # Whatever way these parameters go, a rule that is not elementwise is refused.
             given = {name: 1.0 for name in declared.numbers if name in declared.takes}
             given |= {"first": False} if "first" in declared.takes else {}
@@ -309,17 +310,18 @@ class ElementwiseRule(TensorRule):
 _NUMBERS = frozenset((float, int, bool))
 
 
-@functools.lru_cache(maxsize=256)
-def _keyword_names(rule: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(sorted(keywords(rule)))
-
-
 def _scalars(rule: Any, group: Group) -> dict[str, Any]:
     """The keyword arguments of a rule that are hyper-parameters, as they are in the group."""
+    if torch.compiler.is_compiling():  # to look closer would compile each value anew
+        return {
+            name: value.squeeze() if isinstance(value := group[name], Tensor) else value
+            for name in keywords(rule)
+            if name in group
+        }
     recorded = records(group)
     return {
         name: value if type(value := group[name]) in _NUMBERS else _scalar(name, value, recorded)
-        for name in _keyword_names(rule)
+        for name in keywords(rule)
         if name in group
     }
 

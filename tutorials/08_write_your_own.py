@@ -206,7 +206,7 @@ print(str(found).replace(folder.name, "…"))
 assert found.max_ulp == 0
 
 # %% [markdown]
-# Now it has torch's bits; it is Adam. In this package the same lines stand in `myoptim/adam.py`, and the base class does the rest.
+# Now it has torch's bits; it is Adam. In this package the same lines stand in `myoptim/algorithms/adam.py`, and the base class does the rest.
 #
 # ## Exercises
 #

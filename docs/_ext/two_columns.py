@@ -1,6 +1,6 @@
 """The directive `two-columns`: a function's source beside the formulas in its trailing comments.
 
-    ```{two-columns} myoptim.adam:adam
+    ```{two-columns} myoptim.algorithms.adam:adam
     ```
 
 Everything is read from the source file at each build, which Sphinx repeats when the file changes.

@@ -17,12 +17,13 @@ two_columns = importlib.import_module("two_columns")
 
 # What is shown, and at least how many of its lines have a formula.
 RULES = [
-    ("sgd.py", "sgd", 3),
-    ("adagrad.py", "adagrad", 3),
-    ("rmsprop.py", "rmsprop", 3),
-    ("adam.py", "adam", 3),
-    ("optimizer.py", "Optimizer.effective_gradient", 2),
-    ("optimizer.py", "Optimizer.update", 1),
+    ("algorithms/sgd.py", "sgd", 3),
+    ("algorithms/adagrad.py", "adagrad", 3),
+    ("algorithms/rmsprop.py", "rmsprop", 3),
+    ("algorithms/adam.py", "adam", 3),
+    ("algorithms/weight_decay.py", "l2", 1),
+    ("algorithms/weight_decay.py", "shrink", 1),
+    ("rules.py", "TensorRule._update", 1),
 ]
 
 
@@ -48,7 +49,7 @@ def test_every_line_of_the_rule_and_its_formula_are_there(file, name, formulas):
 
 
 def test_a_formula_that_continues_the_line_above_is_indented():
-    source = (ROOT / "myoptim" / "sgd.py").read_text(encoding="utf-8")
+    source = (ROOT / "myoptim" / "algorithms" / "sgd.py").read_text(encoding="utf-8")
     table = two_columns.render(source, "sgd")
     assert re.search(r'style="padding-left: [\d.]+em">\+ \(1 − τ\) g', table)
 
