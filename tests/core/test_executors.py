@@ -50,7 +50,7 @@ def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
 
 
 def test_sizes_lie_on_both_sides_of_the_limits() -> None:
-    """The sizes above mean something only while they straddle the executors' own limits."""
+    """The sizes above mean something only while they straddle the limits of `cpu.py`."""
     limit = cpu.SMALL
     assert {limit - 1, limit, limit + 1} <= set(SIZES)
     assert sum(size <= limit for size in SIZES) >= cpu.WORTH_PACKING
