@@ -83,7 +83,7 @@ def test_the_page_changes_with_the_source(tmp_path, monkeypatch):
     from sphinx.application import Sphinx
 
     rule = tmp_path / "some_rule.py"
-    adam = (ROOT / "myoptim" / "adam.py").read_text(encoding="utf-8")
+    adam = (ROOT / "myoptim" / "algorithms" / "adam.py").read_text(encoding="utf-8")
     rule.write_text(adam, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     docs = tmp_path / "docs"
