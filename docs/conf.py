@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "two_columns",
     "pictures",
+    "playground",
     "commands",
     "reference",
 ]

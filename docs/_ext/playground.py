@@ -1,0 +1,531 @@
+"""The playground: the rules in the browser, and the directive `playground` that puts it on a page.
+
+When the site is built, everything that the page computes with is read from the package and written
+to `_static/playground/data.js`: every elementwise rule translated from its source (`javascript.py`),
+the hyper-parameters from the constructors, the buffers and their first values from the arguments
+that the rule is really called with, the problems' functions and gradients by running them on
+symbols, the mistakes from the catalogue: translated, or replayed from a run where they cannot be.
+
+```{playground}
+```
+
+is the whole page, where `:optimizers: SGD Adam` says who races at first; with `:small:` it is a map
+and sliders only, and with `:moving:` it plays by itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import json
+import math
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from docutils import nodes
+from docutils.parsers.rst import directives
+from javascript import Untranslatable, operators, signature, translate
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sympy.printing.jscode import JavascriptCodePrinter
+from two_columns import find, highlighted, split
+
+import myoptim
+from myoptim.course import mistakes
+from myoptim.lab import plots
+from myoptim.lab.errors import UsageError
+from myoptim.lab.plots import element_names
+from myoptim.lab.problems import PROBLEMS, Problem, Surface
+from myoptim.lab.resolve import hyperparameters
+from myoptim.lab.trace import problem_rate, trace
+
+LOGGER = logging.getLogger(__name__)
+#: Arguments that choose how a rule is run, or that make no sense where something is minimized.
+FLAGS = ("foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay")
+#: What a rule is told of the step by the engine.
+TOLD = ("step", "first")
+#: Combinations of hyper-parameters that are tried at most, to see which buffers each asks for.
+MOST_PATTERNS = 4096
+REPLAYED_STEPS = 100
+#: A mistake that has not shown by then is not replayed.
+SHOWN_BY = 8
+
+
+# What stands before every rule. Which of the two an optimizer does is seen from what its rule is
+# given; the test in the browser holds them to the package's runs.
+
+
+def coupled(param, grad, *, weight_decay):
+    grad = grad.add(param, alpha=weight_decay)  # g ← g + λ θ
+    return grad
+
+
+def decoupled(param, grad, *, lr, weight_decay):
+    param.mul_(1 - lr * weight_decay)  # θ ← (1 − η λ) θ
+    return grad
+
+
+# ------------------------------------------------------------------ reading the package
+
+
+def rule_of(cls: type) -> Callable[..., None]:
+    """The plain function that an optimizer's step comes down to."""
+    return cls.rule
+
+
+def settings_of(cls: type) -> dict[str, Any]:
+    """The hyper-parameters that can be played with, and their defaults."""
+    return {
+        name: default
+        for name, default in hyperparameters(cls).items()
+        if name not in FLAGS and isinstance(default, (bool, int, float, tuple))
+    }
+
+
+def first_call(cls: type, settings: dict[str, Any], param: float, grad: float) -> dict[str, Any]:
+    """What the rule is given at the first step of a fresh optimizer: its arguments by name.
+
+    Raises:
+        Whatever the optimizer raises, for settings that it refuses.
+    """
+    code = rule_of(cls).__code__
+    seen: dict[str, Any] = {}
+
+    def watch(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code is code and not seen:
+            seen.update({name: _plain(value) for name, value in frame.f_locals.items()})
+
+    tensor = torch.tensor([param], dtype=torch.float64, requires_grad=True)
+    loop = {"foreach": False} if "foreach" in hyperparameters(cls) else {}
+    optimizer = cls([tensor], **settings, **loop)
+    tensor.grad = torch.tensor([grad], dtype=torch.float64)
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        optimizer.step()
+    finally:
+        sys.setprofile(before)
+    if not seen:
+        raise Untranslatable(f"{cls.__name__} does not call its rule with tensors")
+    return seen
+
+
+def _plain(value: Any) -> Any:
+    """A tensor of one element as the number in it."""
+    return value.detach().flatten()[0].item() if isinstance(value, torch.Tensor) else value
+
+
+def _distinct(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with numbers of their own, so that each is known again where it turns up."""
+    numbers = {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    own = {name: 0.311 + 0.017 * place for place, name in enumerate(numbers)}
+    return {**settings, **own}
+
+
+def switches(settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What may decide on the buffers: each flag, and each number at zero or not."""
+    return {
+        name: (False, True) if isinstance(value, bool) else (0, value)
+        for name, value in settings.items()
+        if isinstance(value, (bool, int, float)) and name != "lr"
+    }
+
+
+def patterns(cls: type) -> tuple[list[str], dict[str, Any]]:
+    """Which switches matter, and for each of their positions the buffers with their first values.
+
+    A first value is a number, or the name of what it equals: `param`, `grad`, a hyper-parameter.
+    A position that the optimizer refuses has its message instead.
+    """
+    settings = _distinct(settings_of(cls))
+    names = list(switches(settings))
+    if 2 ** len(names) > MOST_PATTERNS:
+        raise Untranslatable(f"{cls.__name__} has {len(names)} switches: too many to try")
+    tensors = signature(_function(rule_of(cls))).tensors[2:]
+    found: dict[tuple[bool, ...], Any] = {}
+    for on in itertools.product((False, True), repeat=len(names)):
+        choice = {
+            name: switches(settings)[name][is_on] for name, is_on in zip(names, on, strict=True)
+        }
+        try:
+            call = first_call(cls, {**settings, **choice}, 1.7, -0.6)
+        except (ValueError, RuntimeError) as error:
+            found[on] = str(error).partition(":")[0]
+            continue
+        known = {"param": 1.7, "grad": call["grad"], **{k: v for k, v in settings.items() if v}}
+        found[on] = {name: _named(call[name], known) for name in tensors}
+    for place in reversed(range(len(names))):  # a switch that changes nothing is left out
+        if all(found[on] == found[_flipped(on, place)] for on in found):
+            found = {on[:place] + on[place + 1 :]: value for on, value in found.items()}
+            del names[place]
+    return names, {"".join("01"[is_on] for is_on in on): value for on, value in found.items()}
+
+
+def _named(value: Any, known: dict[str, Any]) -> Any:
+    return next((name for name, other in known.items() if other == value), value)
+
+
+def _flipped(on: tuple[bool, ...], place: int) -> tuple[bool, ...]:
+    return (*on[:place], not on[place], *on[place + 1 :])
+
+
+def weight_decay_of(cls: type) -> str | None:
+    """How weight decay acts before the rule: `coupled`, `decoupled`, or not at all."""
+    if "weight_decay" not in hyperparameters(cls):
+        return None
+    call = first_call(cls, {"lr": 0.5, "weight_decay": 0.25}, 1.7, -0.6)
+    if "weight_decay" in call:  # the rule's own affair
+        return None
+    if call["param"] != 1.7:
+        return "decoupled"
+    return "coupled" if call["grad"] != -0.6 else None
+
+
+def _function(rule: Callable[..., None]) -> ast.FunctionDef:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(rule)))
+    (function,) = tree.body
+    assert isinstance(function, ast.FunctionDef)
+    return function
+
+
+def symbols(rule: Callable[..., None]) -> dict[str, str]:
+    """The letters that a rule's docstring gives its arguments: `θ = param`, `(β₁, β₂) = betas`."""
+    text = inspect.getdoc(rule) or ""
+    return {
+        name: symbol.strip("()") for symbol, name in re.findall(r"(\([^)]*\)|\S+) = (\w+)", text)
+    }
+
+
+def rule_data(rule: Callable[..., None]) -> dict[str, Any]:
+    """A rule as the page needs it: its translation, its lines, and what it takes."""
+    function = _function(rule)
+    source = textwrap.dedent(inspect.getsource(rule))
+    named = find(source, function.name)
+    _, body = split(source, named)
+    taken = signature(function)
+    return {
+        "run": Code(translate(function)),
+        "tensors": list(taken.tensors[2:]),
+        "numbers": list(taken.numbers),
+        "symbols": symbols(rule),
+        "lines": [
+            {"at": line.number - named.lineno, "code": code, "formula": line.formula}
+            for line, code in zip(body, highlighted(body), strict=True)
+        ],
+    }
+
+
+def slider(default: Any) -> dict[str, Any]:
+    """How a number is set: on a linear scale, a logarithmic one, or by its distance from one."""
+    if default == 0:
+        return {"scale": "linear", "low": 0, "high": 1}
+    if 0.5 <= default < 1:
+        return {"scale": "complement", "low": 0, "high": 1 - 1e-4}
+    decade = math.floor(math.log10(abs(default)))
+    return {"scale": "log", "low": 10.0 ** (decade - 3), "high": 10.0 ** (decade + 4)}
+
+
+def controls(cls: type) -> list[dict[str, Any]]:
+    """One for every hyper-parameter, a pair giving two."""
+    named = symbols(rule_of(cls)) | {"weight_decay": "λ"}
+    found: list[dict[str, Any]] = []
+    for name, default in settings_of(cls).items():
+        if isinstance(default, bool):
+            found.append({"name": name, "scale": "switch", "default": default})
+            continue
+        values = default if isinstance(default, tuple) else (default,)
+        letters = named.get(name, "").split(", ")
+        for place, value in enumerate(values):
+            index = place if isinstance(default, tuple) else None
+            letter = letters[place] if place < len(letters) else ""
+            control = {"name": name, "index": index, "symbol": letter, "default": value}
+            found.append(control | slider(value))
+    return found
+
+
+def optimizer_data(cls: type) -> dict[str, Any]:
+    """An optimizer as the page needs it."""
+    matter, buffers = patterns(cls)
+    return {
+        "rule": rule_of(cls).__name__,
+        "controls": controls(cls),
+        "switches": matter,
+        "buffers": buffers,
+        "decay": weight_decay_of(cls),
+        "colour": plots.COLOURS.get(cls.__name__, plots.OTHER_COLOURS[0]),
+    }
+
+
+# ------------------------------------------------------------------ problems
+
+
+class _Printer(JavascriptCodePrinter):
+    """Small powers as products, which round as torch's do."""
+
+    def _print_Pow(self, expr: Any) -> str:
+        if expr.exp.is_Integer and 2 <= expr.exp <= 6:
+            base = self.parenthesize(expr.base, 100)
+            return f"({'*'.join([base] * int(expr.exp))})"
+        return super()._print_Pow(expr)
+
+
+def is_playable(problem: Problem) -> bool:
+    """Whether its loss is a function of two numbers, and nothing is drawn at random."""
+    return isinstance(problem, Surface) and len(element_names(problem.start().params)) == 2
+
+
+def problem_data(problem: Surface) -> dict[str, Any]:
+    """A problem as the page needs it: its loss and gradient, derived by running it on symbols."""
+    params = problem.start().params
+    names = element_names(params)
+    letters = sympy.symbols("x y", real=True)
+    flat, arguments = list(letters), {}
+    for name, param in params.items():
+        taken = [flat.pop(0) for _ in range(param.numel())]
+        arguments[name] = taken[0] if param.ndim == 0 else np.array(taken, dtype=object)
+    loss = sympy.sympify(problem.function(**arguments))
+    printer = _Printer()
+    loss_js, *slopes = (printer.doprint(part) for part in (loss, *(loss.diff(v) for v in letters)))
+    start = [number for param in params.values() for number in param.detach().flatten().tolist()]
+    window = problem.window
+    assert window is not None
+    return {
+        "title": problem.title,
+        "formula": problem.formula,
+        "look": problem.look_at,
+        "loss": Code(f"(x, y) => {loss_js}"),
+        "gradient": Code(f"(x, y) => [{', '.join(slopes)}]"),
+        "names": names,
+        "sizes": [param.numel() for param in params.values()],
+        "start": start,
+        "minima": [
+            [number for value in point.values() for number in value.flatten().tolist()]
+            for point in problem.minima()
+        ],
+        "window": window,
+        "steps": problem.steps,
+        "rates": dict(problem.rates),
+    }
+
+
+# ------------------------------------------------------------------ mistakes
+
+
+def mistake_code(text: str, optimizer: str) -> dict[str, str]:
+    """A wrong solution's three methods in JavaScript.
+
+    Raises:
+        Untranslatable: the mistake lies outside of them, or in words that cannot be translated.
+    """
+    right = mistakes.source(optimizer)
+    frame, _, _ = right.partition("\n\n    def decay")
+    if not text.startswith(frame):
+        raise Untranslatable("the mistake lies in the loop over the parameters")
+    classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    original = {node.name: node for node in ast.parse(right).body if isinstance(node, ast.ClassDef)}
+    for name, node in classes.items():
+        constructors = [
+            ast.dump(method)
+            for owner in (node, original[name])
+            for method in owner.body
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        ]
+        if len(set(constructors)) > 1:
+            raise Untranslatable("the mistake lies in the constructor")
+    return {name: translate(_method(classes, optimizer, name), ("self",)) for name in METHODS}
+
+
+METHODS = ("start", "decay", "update")
+
+
+def _method(classes: dict[str, ast.ClassDef], cls: str, name: str) -> ast.FunctionDef:
+    """A method as the class has or inherits it."""
+    for node in classes[cls].body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    base = classes[cls].bases[0]
+    assert isinstance(base, ast.Name)
+    return _method(classes, base.id, name)
+
+
+def mistake_data(optimizer: str, texts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """The mistakes that this optimizer can be made with, right ones being left out.
+
+    Args:
+        optimizer: its name.
+        texts: every piece of JavaScript met so far with its number, to write each once.
+    """
+    for mistake in mistakes.CATALOGUE.values():
+        if optimizer not in mistake.optimizers:
+            continue
+        wrong = next(mistakes.forms(mistake, optimizer))
+        told = {"id": mistake.id, "what": mistake.what, "hint": mistake.hint, "kind": mistake.kind}
+        told["shows"] = mistake.shows
+        try:
+            code = mistake_code(wrong, optimizer)
+            yield told | {
+                name: texts.setdefault(js, len(texts)) for name, js in code.items()
+            }
+        except Untranslatable:
+            runs = replays(wrong, optimizer)
+            if runs:
+                yield told | {"replays": runs}
+
+
+def replays(text: str, optimizer: str) -> dict[str, list[list[float | None]]]:
+    """The runs of a wrong solution, on each problem where they are not those of the right one."""
+    found: dict[str, list[list[float | None]]] = {}
+    right = mistakes.load(mistakes.source(optimizer), optimizer)
+    wrong = mistakes.load(text, optimizer)
+    for name, problem in playable().items():
+        try:
+            first = [_path(cls, problem, SHOWN_BY) for cls in (right, wrong)]
+            if not np.array_equal(*first, equal_nan=True):
+                path = _path(wrong, problem, min(problem.steps, REPLAYED_STEPS))
+                found[name] = [list(map(_short, point)) for point in path]
+        except UsageError:  # it raises: nothing to draw
+            continue
+    return found
+
+
+def _path(cls: type, problem: Problem, steps: int) -> Any:
+    run = trace(cls, problem, settings=problem_rate(problem, cls), steps=steps + 1)
+    columns = [run.param(name).reshape(steps + 1, -1) for name in run.rows[0].params]
+    return np.concatenate(columns, axis=1)
+
+
+def _short(number: float) -> float | None:
+    """For the eye: seven digits; what is not finite is not drawn."""
+    return float(f"{number:.7g}") if math.isfinite(number) else None
+
+
+# ------------------------------------------------------------------ the file
+
+
+class Code(str):
+    """JavaScript, to be written as it stands."""
+
+
+def write(value: Any) -> str:
+    """A value as JavaScript."""
+    if isinstance(value, Code):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",\n".join(f"{json.dumps(k)}: {write(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(write, value)) + "]"
+    return json.dumps(value)
+
+
+def playable() -> dict[str, Surface]:
+    """The problems that the page has."""
+    return {name: problem for name, problem in PROBLEMS.items() if is_playable(problem)}
+
+
+def optimizers() -> tuple[dict[str, type], dict[str, str]]:
+    """The optimizers that the page has, and why it has not the others."""
+    found: dict[str, type] = {}
+    left_out: dict[str, str] = {}
+    for name, cls in myoptim.OPTIMIZERS.items():
+        try:
+            taken = signature(_function(rule_of(cls)))
+            translate(_function(rule_of(cls)))
+            missing = set(taken.numbers) - set(hyperparameters(cls)) - set(TOLD)
+            if missing:
+                raise Untranslatable(f"its rule needs {', '.join(sorted(missing))} from outside")
+            optimizer_data(cls)
+            found[name] = cls
+        except (Untranslatable, AttributeError) as error:
+            left_out[name] = str(error)
+    return found, left_out
+
+
+def data() -> str:
+    """All that the page computes with, as a script."""
+    found, left_out = optimizers()
+    rules = {rule_of(cls).__name__: rule_of(cls) for cls in found.values()}
+    texts: dict[str, int] = {}
+    slips = {
+        name: list(mistake_data(name, texts)) for name in found if name in mistakes.SOLUTIONS
+    }
+    whole = {
+        "rules": {name: rule_data(rule) for name, rule in rules.items()},
+        "before": {function.__name__: rule_data(function) for function in (coupled, decoupled)},
+        "optimizers": {name: optimizer_data(cls) for name, cls in found.items()},
+        "leftOut": left_out,
+        "problems": {name: problem_data(problem) for name, problem in playable().items()},
+        "mistakes": slips,
+        "methods": list(map(Code, texts)),
+    }
+    fields = "\n".join(f"{json.dumps(key)}: {write(value)}," for key, value in whole.items())
+    return (
+        "// Written when the site is built, from the package's own source. Not to be edited.\n"
+        f'"use strict";\nconst op = {{}};\nconst MYOPTIM = {{\n{operators()}\n{fields}\n}};\n'
+    )
+
+
+def write_data(app: Sphinx) -> None:
+    """Put the script beside the page's own."""
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "playground" / "data.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(data(), encoding="utf-8")
+
+
+# ------------------------------------------------------------------ the directive
+
+
+class Playground(SphinxDirective):
+    """The playground, or a small one for some optimizers; its content is shown without scripts."""
+
+    has_content = True
+    option_spec = {
+        "optimizers": directives.unchanged_required,
+        "problem": directives.unchanged_required,
+        "small": directives.flag,
+        "moving": directives.flag,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        settings = {
+            "optimizers": self.options.get("optimizers", "SGD Momentum Adam").split(),
+            "problem": self.options.get("problem", "ravine"),
+            "small": "small" in self.options,
+            "moving": "moving" in self.options,
+        }
+        depth = self.env.docname.count("/")
+        root = "../" * depth
+        frame = nodes.raw(
+            "",
+            f"<div class='playground' data-settings='{json.dumps(settings)}' data-root='{root}'>"
+            "<noscript><p>The playground needs JavaScript; everything it shows is also on the "
+            "pages of the optimizers.</p></noscript></div>",
+            format="html",
+        )
+        scripts = "".join(
+            f'<script defer src="{root}_static/playground/{name}.js"></script>'
+            for name in ("data", "engine", "page")
+        )
+        style = f'<link rel="stylesheet" href="{root}_static/playground/playground.css">'
+        return [frame, nodes.raw("", style + scripts, format="html")]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.add_directive("playground", Playground)
+    app.connect("builder-inited", write_data)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
