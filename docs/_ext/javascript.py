@@ -10,6 +10,7 @@ says what it was.
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 METHODS: dict[str, tuple[str, str]] = {
     "add": ("other, alpha=1", "x + alpha * other"),
     "sub": ("other, alpha=1", "x - alpha * other"),
+    "rsub": ("other, alpha=1", "other - alpha * x"),
     "mul": ("other", "x * other"),
     "div": ("other", "x / other"),
     "neg": ("", "-x"),
@@ -31,7 +33,7 @@ METHODS: dict[str, tuple[str, str]] = {
     "log": ("", "Math.log(x)"),
     "log1p": ("", "Math.log1p(x)"),
     "tanh": ("", "Math.tanh(x)"),
-    "pow": ("exponent", "exponent === 2 ? x * x : x ** exponent"),
+    "pow": ("exponent", "exponent === 2 ? x * x : exponent === 3 ? x * x * x : x ** exponent"),
     "reciprocal": ("", "1 / x"),
     "rsqrt": ("", "1 / Math.sqrt(x)"),
     "lerp": (
@@ -71,8 +73,10 @@ REDUCTIONS = {
     "norm": "Math.sqrt(values.reduce((a, b) => a + b * b, 0))",
     "item": "values[0]",
 }
-ALIASES = {"multiply": "mul", "divide": "div", "subtract": "sub", "negative": "neg", "max": "maximum",
-           "min": "minimum", "absolute": "abs", "clip": "clamp"}  # fmt: skip
+ALIASES = {
+    "multiply": "mul", "divide": "div", "subtract": "sub", "negative": "neg", "max": "maximum",
+    "min": "minimum", "absolute": "abs", "clip": "clamp",
+}  # fmt: skip
 BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 COMPARED = {ast.Gt: "gt", ast.GtE: "ge", ast.Lt: "lt", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne"}
 FUNCTIONS = {"float": "Number", "int": "Math.trunc"}
@@ -129,6 +133,15 @@ def _defaults(arguments: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
+def inlined(name: str, values: list[str]) -> str:
+    """An operator of the table with its arguments written in: `add`, [`a`, `b`] is `(a + 1 * b)`."""
+    arguments, scalar = METHODS[name]
+    bound = _defaults(arguments) | dict(zip(["x", *_names(arguments)], values, strict=False))
+    words = r"(?<![.\w])[A-Za-z_]\w*"
+    written = re.sub(words, lambda word: bound.get(word[0], word[0]), scalar)
+    return f"({written})"
+
+
 def translate(function: ast.FunctionDef, skip: Iterable[str] = ()) -> str:
     """A function as a JavaScript expression `(tensor, …, {number, …}, note) => {…}`.
 
@@ -154,7 +167,8 @@ def translate(function: ast.FunctionDef, skip: Iterable[str] = ()) -> str:
     body = textwrap.indent(writer.block(function.body), "  ")
     local = sorted(writer.local - {_identifier(name) for name in (*taken.tensors, *taken.numbers)})
     declared = f"  let {', '.join(local)};\n" if local else ""
-    return f"({', '.join(names)}{', ' if names else ''}{{{numbers}}}, note) => {{\n{declared}{body}\n}}"
+    arguments = ", ".join([*names, f"{{{numbers}}}", "note"])
+    return f"({arguments}) => {{\n{declared}{body}\n}}"
 
 
 def _identifier(name: str) -> str:
@@ -186,7 +200,8 @@ class _Writer:
         if isinstance(node, ast.AugAssign):
             name = self.operator(BINARY, node.op, node)
             target = self.expression(node.target)
-            return f"note({line}, {target} = op.into({name!r}, {target}, {self.expression(node.value)}));"
+            value = self.expression(node.value)
+            return f"note({line}, {target} = op.into({name!r}, {target}, {value}));"
         if isinstance(node, ast.If):
             test = f"if (note({line}, op.truth({self.expression(node.test)})))"
             text = f"{test} {{\n{self.indented(node.body)}\n}}"
@@ -294,7 +309,8 @@ class _Writer:
             raise self.unknown(node)
         arguments = METHODS[plain][0]
         bound = _defaults(arguments)
-        bound |= {key: self.expression(value) for key, value in zip(_names(arguments), given)}
+        pairs = zip(_names(arguments), given, strict=False)
+        bound |= {key: self.expression(value) for key, value in pairs}
         bound |= {str(word.arg): self.expression(word.value) for word in node.keywords}
         names = _names(arguments)
         if len(given) > len(names) or set(bound) != set(names):

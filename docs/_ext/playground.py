@@ -1,10 +1,10 @@
 """The playground: the rules in the browser, and the directive `playground` that puts it on a page.
 
 When the site is built, everything that the page computes with is read from the package and written
-to `_static/playground/data.js`: every elementwise rule translated from its source (`javascript.py`),
-the hyper-parameters from the constructors, the buffers and their first values from the arguments
-that the rule is really called with, the problems' functions and gradients by running them on
-symbols, the mistakes from the catalogue: translated, or replayed from a run where they cannot be.
+to `_static/playground/data.js`: every elementwise rule translated from its source, the
+hyper-parameters from the constructors, the buffers and their first values from the arguments that
+the rule is really called with, the problems and their gradients by recording what autograd
+computes, the mistakes from the catalogue: translated, or replayed from a run where they cannot be.
 
 ```{playground}
 ```
@@ -16,6 +16,7 @@ and sliders only, and with `:moving:` it plays by itself.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import itertools
 import json
@@ -28,15 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sympy
 import torch
 from docutils import nodes
 from docutils.parsers.rst import directives
-from javascript import Untranslatable, operators, signature, translate
+from javascript import METHODS, Untranslatable, inlined, operators, signature, translate
 from sphinx.application import Sphinx
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-from sympy.printing.jscode import JavascriptCodePrinter
+from torch.fx.experimental.proxy_tensor import make_fx
 from two_columns import find, highlighted, split
 
 import myoptim
@@ -48,7 +47,6 @@ from myoptim.lab.problems import PROBLEMS, Problem, Surface
 from myoptim.lab.resolve import hyperparameters
 from myoptim.lab.trace import problem_rate, trace
 
-LOGGER = logging.getLogger(__name__)
 #: Arguments that choose how a rule is run, or that make no sense where something is minimized.
 FLAGS = ("foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay")
 #: What a rule is told of the step by the engine.
@@ -65,8 +63,7 @@ SHOWN_BY = 8
 
 
 def coupled(param, grad, *, weight_decay):
-    grad = grad.add(param, alpha=weight_decay)  # g ← g + λ θ
-    return grad
+    return grad.add(param, alpha=weight_decay)  # g ← g + λ θ
 
 
 def decoupled(param, grad, *, lr, weight_decay):
@@ -272,33 +269,77 @@ def optimizer_data(cls: type) -> dict[str, Any]:
 # ------------------------------------------------------------------ problems
 
 
-class _Printer(JavascriptCodePrinter):
-    """Small powers as products, which round as torch's do."""
-
-    def _print_Pow(self, expr: Any) -> str:
-        if expr.exp.is_Integer and 2 <= expr.exp <= 6:
-            base = self.parenthesize(expr.base, 100)
-            return f"({'*'.join([base] * int(expr.exp))})"
-        return super()._print_Pow(expr)
-
-
 def is_playable(problem: Problem) -> bool:
     """Whether its loss is a function of two numbers, and nothing is drawn at random."""
     return isinstance(problem, Surface) and len(element_names(problem.start().params)) == 2
 
 
+def function_js(problem: Surface) -> tuple[Code, Code]:
+    """The loss, and its gradient, as functions of two numbers: what torch and its autograd compute,
+    recorded operator by operator and so in the same order.
+
+    Raises:
+        Untranslatable: an operator is not in the table.
+    """
+    params = problem.start().params
+
+    def loss(*values: torch.Tensor) -> torch.Tensor:
+        return problem.function(**dict(zip(params, values, strict=True)))
+
+    values = [param.detach() for param in params.values()]
+    gradient = torch.func.grad(loss, argnums=tuple(range(len(values))))
+    return tuple(_recorded(function, values) for function in (loss, gradient))
+
+
+def _recorded(function: Callable[..., Any], values: list[torch.Tensor]) -> Code:
+    """A function of tensors that hold two numbers in all, unrolled into scalars."""
+    graph = make_fx(function)(*values).graph
+    graph.eliminate_dead_code()
+    letters = iter("xy")
+    known: dict[Any, list[str]] = {}
+    lines: list[str] = []
+    for node in graph.nodes:
+        size = node.meta["val"].numel() if "val" in node.meta else 0
+        if node.op == "placeholder":
+            known[node] = [next(letters) for _ in range(size)]
+        elif node.op == "output":
+            (made,) = node.args
+            numbers = [name for one in _listed(made) for name in known[one]]
+            result = f"[{', '.join(numbers)}]" if isinstance(made, tuple) else numbers[0]
+            return Code(f"(x, y) => {{ {' '.join(lines)} return {result}; }}")
+        else:
+            known[node] = [f"{node.name}_{place}" for place in range(size)]
+            for place, name in enumerate(known[node]):
+                lines.append(f"const {name} = {_scalar_of(node, known, place)};")
+    raise Untranslatable("a function without a result")
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _scalar_of(node: Any, known: dict[Any, list[str]], place: int) -> str:
+    """One number of what a recorded operator gives."""
+    name = node.target.overloadpacket.__name__
+    given = [known.get(argument, [repr(argument)]) for argument in _hashable(node.args)]
+    if name == "sum":
+        return " + ".join(given[0])
+    if name == "expand":
+        return given[0][min(place, len(given[0]) - 1)]
+    if name not in METHODS:
+        raise Untranslatable(f"{name} is not in the vocabulary")
+    return inlined(name, [values[min(place, len(values) - 1)] for values in given])
+
+
+def _hashable(arguments: Any) -> list[Any]:
+    return [tuple(value) if isinstance(value, list) else value for value in arguments]
+
+
 def problem_data(problem: Surface) -> dict[str, Any]:
-    """A problem as the page needs it: its loss and gradient, derived by running it on symbols."""
+    """A problem as the page needs it."""
     params = problem.start().params
     names = element_names(params)
-    letters = sympy.symbols("x y", real=True)
-    flat, arguments = list(letters), {}
-    for name, param in params.items():
-        taken = [flat.pop(0) for _ in range(param.numel())]
-        arguments[name] = taken[0] if param.ndim == 0 else np.array(taken, dtype=object)
-    loss = sympy.sympify(problem.function(**arguments))
-    printer = _Printer()
-    loss_js, *slopes = (printer.doprint(part) for part in (loss, *(loss.diff(v) for v in letters)))
+    loss, gradient = function_js(problem)
     start = [number for param in params.values() for number in param.detach().flatten().tolist()]
     window = problem.window
     assert window is not None
@@ -306,8 +347,8 @@ def problem_data(problem: Surface) -> dict[str, Any]:
         "title": problem.title,
         "formula": problem.formula,
         "look": problem.look_at,
-        "loss": Code(f"(x, y) => {loss_js}"),
-        "gradient": Code(f"(x, y) => [{', '.join(slopes)}]"),
+        "loss": loss,
+        "gradient": gradient,
         "names": names,
         "sizes": [param.numel() for param in params.values()],
         "start": start,
@@ -345,10 +386,11 @@ def mistake_code(text: str, optimizer: str) -> dict[str, str]:
         ]
         if len(set(constructors)) > 1:
             raise Untranslatable("the mistake lies in the constructor")
-    return {name: translate(_method(classes, optimizer, name), ("self",)) for name in METHODS}
+    return {name: translate(_method(classes, optimizer, name), ("self",)) for name in PARTS}
 
 
-METHODS = ("start", "decay", "update")
+#: The methods of a solution that a mistake may change.
+PARTS = ("start", "decay", "update")
 
 
 def _method(classes: dict[str, ast.ClassDef], cls: str, name: str) -> ast.FunctionDef:
@@ -376,9 +418,7 @@ def mistake_data(optimizer: str, texts: dict[str, int]) -> Iterator[dict[str, An
         told["shows"] = mistake.shows
         try:
             code = mistake_code(wrong, optimizer)
-            yield told | {
-                name: texts.setdefault(js, len(texts)) for name, js in code.items()
-            }
+            yield told | {name: texts.setdefault(js, len(texts)) for name, js in code.items()}
         except Untranslatable:
             runs = replays(wrong, optimizer)
             if runs:
@@ -391,13 +431,11 @@ def replays(text: str, optimizer: str) -> dict[str, list[list[float | None]]]:
     right = mistakes.load(mistakes.source(optimizer), optimizer)
     wrong = mistakes.load(text, optimizer)
     for name, problem in playable().items():
-        try:
+        with contextlib.suppress(UsageError):  # it raises: nothing to draw
             first = [_path(cls, problem, SHOWN_BY) for cls in (right, wrong)]
             if not np.array_equal(*first, equal_nan=True):
                 path = _path(wrong, problem, min(problem.steps, REPLAYED_STEPS))
                 found[name] = [list(map(_short, point)) for point in path]
-        except UsageError:  # it raises: nothing to draw
-            continue
     return found
 
 
@@ -437,20 +475,25 @@ def playable() -> dict[str, Surface]:
 
 def optimizers() -> tuple[dict[str, type], dict[str, str]]:
     """The optimizers that the page has, and why it has not the others."""
-    found: dict[str, type] = {}
-    left_out: dict[str, str] = {}
-    for name, cls in myoptim.OPTIMIZERS.items():
-        try:
-            taken = signature(_function(rule_of(cls)))
-            translate(_function(rule_of(cls)))
-            missing = set(taken.numbers) - set(hyperparameters(cls)) - set(TOLD)
-            if missing:
-                raise Untranslatable(f"its rule needs {', '.join(sorted(missing))} from outside")
-            optimizer_data(cls)
-            found[name] = cls
-        except (Untranslatable, AttributeError) as error:
-            left_out[name] = str(error)
-    return found, left_out
+    reasons = {name: why_not(cls) for name, cls in myoptim.OPTIMIZERS.items()}
+    found = {name: cls for name, cls in myoptim.OPTIMIZERS.items() if not reasons[name]}
+    return found, {name: reason for name, reason in reasons.items() if reason}
+
+
+def why_not(cls: type) -> str:
+    """Why an optimizer cannot be played with; empty where it can."""
+    try:
+        function = _function(rule_of(cls))
+        translate(function)
+        missing = set(signature(function).numbers) - set(hyperparameters(cls)) - set(TOLD)
+        if missing:
+            return f"its rule needs {', '.join(sorted(missing))} from outside"
+        optimizer_data(cls)
+    except Untranslatable as error:
+        return str(error)
+    except AttributeError:
+        return "it does not have one rule for every parameter"
+    return ""
 
 
 def data() -> str:
@@ -458,9 +501,7 @@ def data() -> str:
     found, left_out = optimizers()
     rules = {rule_of(cls).__name__: rule_of(cls) for cls in found.values()}
     texts: dict[str, int] = {}
-    slips = {
-        name: list(mistake_data(name, texts)) for name in found if name in mistakes.SOLUTIONS
-    }
+    slips = {name: list(mistake_data(name, texts)) for name in found if name in mistakes.SOLUTIONS}
     whole = {
         "rules": {name: rule_data(rule) for name, rule in rules.items()},
         "before": {function.__name__: rule_data(function) for function in (coupled, decoupled)},

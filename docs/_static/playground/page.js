@@ -127,7 +127,7 @@
       this.canvas = el("canvas", { "aria-hidden": "true" });
       this.svg = el("svg:svg", { role: "img", "aria-label": label });
       this.frame = el("div", { class: "pg-plot", ...keyboard }, this.canvas, this.svg);
-      this.margin = { left: 46, right: 8, top: 8, bottom: 24 };
+      this.margin = { left: 46, right: 16, top: 8, bottom: 24 };
     }
 
     resize(aspect) {
@@ -401,7 +401,7 @@
         curves.clear(`pg-curves-${this.number}`);
         curves.ticks(0);
         curves.ticks(1, true);
-        curves.axes.append(el("svg:text", { x: curves.inner.left + 6, y: curves.inner.top + 12 }, this.least ? "loss above its minimum" : "loss"));
+        curves.axes.append(el("svg:text", { x: curves.inner.left + curves.inner.width, y: curves.inner.top + 12, "text-anchor": "end" }, this.least ? "loss above its minimum" : "loss"));
         const x = curves.x(state.step);
         curves.layer.append(el("svg:line", { x1: x, x2: x, y1: curves.inner.top, y2: curves.inner.top + curves.inner.height, class: "pg-now" }));
       }
