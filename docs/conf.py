@@ -11,6 +11,7 @@ from sphinx.util.fileutil import copy_asset
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
+import catalogue  # noqa: E402
 
 project = "myoptim"
 author = "The myoptim authors"
@@ -26,10 +27,11 @@ extensions = [
     "playground",
     "commands",
     "reference",
+    "samples",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 
-myst_enable_extensions = ["attrs_inline", "deflist", "dollarmath", "smartquotes"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "smartquotes"]
 myst_heading_anchors = 3
 # Tutorials come with their outputs: `make tutorials` runs them. Pages that say so run now.
 nb_execution_mode = "off"
@@ -116,6 +118,7 @@ def keep_attribute(
 
 WRITTEN: dict[str, list[str]] = {}
 copy_tutorials()
+catalogue.write(HERE / "mistakes")
 
 
 def setup(app: Sphinx) -> None:

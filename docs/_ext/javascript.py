@@ -134,7 +134,7 @@ def _defaults(arguments: str) -> dict[str, str]:
 
 
 def inlined(name: str, values: list[str]) -> str:
-    """An operator of the table with its arguments written in: `add`, [`a`, `b`] is `(a + 1 * b)`."""
+    """An operator with its arguments written in: `add` of `a` and `b` is `(a + 1 * b)`."""
     arguments, scalar = METHODS[name]
     bound = _defaults(arguments) | dict(zip(["x", *_names(arguments)], values, strict=False))
     words = r"(?<![.\w])[A-Za-z_]\w*"

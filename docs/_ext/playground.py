@@ -9,14 +9,17 @@ computes, the mistakes from the catalogue: translated, or replayed from a run wh
 ```{playground}
 ```
 
-is the whole page, where `:optimizers: SGD Adam` says who races at first; with `:small:` it is a map
-and sliders only, and with `:moving:` it plays by itself.
+is the whole page, where `:optimizers: SGD Adam` says who races at first, `:settings:` (JSON) and
+`:mistake:` what holds for the last of them; with `:small:` it is a map and sliders only, and with
+`:moving:` it plays by itself.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import functools
+import html
 import inspect
 import itertools
 import json
@@ -53,6 +56,7 @@ FLAGS = ("foreach", "fused", "capturable", "differentiable", "maximize", "decoup
 TOLD = ("step", "first")
 #: Combinations of hyper-parameters that are tried at most, to see which buffers each asks for.
 MOST_PATTERNS = 4096
+REPLAYED = ("square", "ravine", "himmelblau")
 REPLAYED_STEPS = 100
 #: A mistake that has not shown by then is not replayed.
 SHOWN_BY = 8
@@ -425,12 +429,21 @@ def mistake_data(optimizer: str, texts: dict[str, int]) -> Iterator[dict[str, An
                 yield told | {"replays": runs}
 
 
+@functools.cache
+def slips() -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
+    """The mistakes of every optimizer, and the pieces of JavaScript that they number."""
+    texts: dict[str, int] = {}
+    names = [name for name in optimizers()[0] if name in mistakes.SOLUTIONS]
+    return {name: list(mistake_data(name, texts)) for name in names}, texts
+
+
 def replays(text: str, optimizer: str) -> dict[str, list[list[float | None]]]:
     """The runs of a wrong solution, on each problem where they are not those of the right one."""
     found: dict[str, list[list[float | None]]] = {}
     right = mistakes.load(mistakes.source(optimizer), optimizer)
     wrong = mistakes.load(text, optimizer)
-    for name, problem in playable().items():
+    for name in REPLAYED:
+        problem = PROBLEMS[name]
         with contextlib.suppress(UsageError):  # it raises: nothing to draw
             first = [_path(cls, problem, SHOWN_BY) for cls in (right, wrong)]
             if not np.array_equal(*first, equal_nan=True):
@@ -500,15 +513,14 @@ def data() -> str:
     """All that the page computes with, as a script."""
     found, left_out = optimizers()
     rules = {rule_of(cls).__name__: rule_of(cls) for cls in found.values()}
-    texts: dict[str, int] = {}
-    slips = {name: list(mistake_data(name, texts)) for name in found if name in mistakes.SOLUTIONS}
+    wrong, texts = slips()
     whole = {
         "rules": {name: rule_data(rule) for name, rule in rules.items()},
         "before": {function.__name__: rule_data(function) for function in (coupled, decoupled)},
         "optimizers": {name: optimizer_data(cls) for name, cls in found.items()},
         "leftOut": left_out,
         "problems": {name: problem_data(problem) for name, problem in playable().items()},
-        "mistakes": slips,
+        "mistakes": wrong,
         "methods": list(map(Code, texts)),
     }
     fields = "\n".join(f"{json.dumps(key)}: {write(value)}," for key, value in whole.items())
@@ -537,6 +549,8 @@ class Playground(SphinxDirective):
     option_spec = {
         "optimizers": directives.unchanged_required,
         "problem": directives.unchanged_required,
+        "mistake": directives.unchanged_required,
+        "settings": json.loads,
         "small": directives.flag,
         "moving": directives.flag,
     }
@@ -545,24 +559,26 @@ class Playground(SphinxDirective):
         settings = {
             "optimizers": self.options.get("optimizers", "SGD Momentum Adam").split(),
             "problem": self.options.get("problem", "ravine"),
+            "mistake": self.options.get("mistake", ""),
+            "settings": self.options.get("settings", {}),
             "small": "small" in self.options,
             "moving": "moving" in self.options,
         }
-        depth = self.env.docname.count("/")
-        root = "../" * depth
-        frame = nodes.raw(
-            "",
-            f"<div class='playground' data-settings='{json.dumps(settings)}' data-root='{root}'>"
-            "<noscript><p>The playground needs JavaScript; everything it shows is also on the "
-            "pages of the optimizers.</p></noscript></div>",
-            format="html",
+        root = "../" * self.env.docname.count("/")
+        told = html.escape(json.dumps(settings))
+        frame = (
+            f'<div class="playground" data-settings="{told}" data-root="{root}"><noscript><p>The '
+            "playground needs JavaScript; everything it shows is also on the pages of the "
+            "optimizers.</p></noscript></div>"
         )
         scripts = "".join(
             f'<script defer src="{root}_static/playground/{name}.js"></script>'
             for name in ("data", "engine", "page")
         )
         style = f'<link rel="stylesheet" href="{root}_static/playground/playground.css">'
-        return [frame, nodes.raw("", style + scripts, format="html")]
+        first = "playground" not in self.env.temp_data  # one set of scripts serves all on a page
+        self.env.temp_data["playground"] = True
+        return [nodes.raw("", frame + (style + scripts if first else ""), format="html")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

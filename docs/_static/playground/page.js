@@ -9,6 +9,7 @@
     "M0 6L5-4H-5Z", "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z", "M-5-3-3-5 0-2 3-5 5-3 2 0 5 3 3 5 0 2-3 5-5 3-2 0Z"];
   const LEVELS = 18;
   const DEEPEST = 1e-14; // of the first loss: below is rounding
+  const CURVES = 170; // pixels, where they stand below the map
   const SECONDS = 8; // that a whole run plays
   const MOST_STEPS = 2000;
 
@@ -101,6 +102,8 @@
       this.race = settings.optimizers.filter((name) => data.optimizers[name]);
       this.focus = this.race[this.race.length - 1];
       this.reset(settings.problem);
+      Object.assign(this.settings[this.focus], settings.settings);
+      this.mistake = settings.mistake;
     }
 
     // Another problem: its start, steps and learning rates.
@@ -214,7 +217,7 @@
     // What a screen reader hears, and what a person sees, of the same state.
     build() {
       this.map = new Plot("", 360, { tabindex: "0", role: "application", class: "pg-plot pg-map", onclick: (e) => this.begin(this.map.at(e)), onkeydown: (e) => this.nudge(e) });
-      this.curves = new Plot("", 170);
+      this.curves = new Plot("", CURVES);
       this.scrubber = el("input", { type: "range", min: 0, class: "pg-scrub", "aria-label": "Step", oninput: () => this.seek(Number(this.scrubber.value)) });
       this.playButton = el("button", { type: "button", class: "pg-play", onclick: () => (this.playing ? this.pause() : this.play()) }, "▶ play");
       this.shown = el("output", { class: "pg-shown" });
@@ -356,7 +359,11 @@
       const [[x0, x1], [y0, y1]] = problem.window;
       this.map.resize(clamp((x1 - x0) / (y1 - y0), 1.25, 1.9));
       this.drawHeights(problem);
-      if (!this.small) this.curves.resize();
+      if (!this.small) {
+        const beside = this.curves.frame.offsetTop === this.map.frame.offsetTop;
+        this.curves.height = beside ? this.map.height : CURVES;
+        this.curves.resize();
+      }
       this.drawPaths();
     }
 
@@ -488,7 +495,7 @@
       const racers = Object.keys(data.optimizers).map((name) => el("label", { class: "pg-racer", style: `--colour: ${colourOf(name)}` },
         el("input", { type: "checkbox", value: name, checked: state.race.includes(name), onchange: (event) => this.enter(name, event.target) }), name));
       const starts = data.problems[state.problem].names.map((name, i) => el("label", {}, `start ${name} `,
-        el("input", { type: "number", step: "any", value: state.start[i], onchange: (event) => this.setStart(i, Number(event.target.value)) })));
+        el("input", { type: "number", step: "any", value: Number(state.start[i].toPrecision(7)), onchange: (event) => this.setStart(i, Number(event.target.value)) })));
       const steps = el("label", {}, "steps ", el("input", {
         type: "number", min: 1, max: MOST_STEPS, value: state.steps,
         onchange: (event) => { state.steps = clamp(Math.round(Number(event.target.value)) || 1, 1, MOST_STEPS); this.compute(); },
