@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from playground import slips
+from playground import settings_of, slips
 
+import myoptim
 from myoptim.course import mistakes
 from myoptim.course.mistakes import CATALOGUE, Mistake
 from myoptim.course.probes import VARIANTS
@@ -108,9 +109,9 @@ def play(mistake: Mistake, optimizer: str) -> str:
     if known is None:
         return ""
     found = shown(mistake, optimizer)
-    settings = {} if found is None or "replays" in known else dict(found[0])
-    settings.pop("lr", None)
-    settings.pop("maximize", None)
+    settings = (
+        {} if found is None or "replays" in known else switched_on(mistake, optimizer, found[0])
+    )
     there = known.get("replays", ("ravine",))
     problem = "ravine" if "ravine" in there else next(iter(there))
     options = [
@@ -121,6 +122,16 @@ def play(mistake: Mistake, optimizer: str) -> str:
         ":small:",
     ]
     return "\n".join(["## See it", "", "```{playground}", *options, "```", ""])
+
+
+def switched_on(mistake: Mistake, optimizer: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What differs from the defaults and must, for the mistake to be seen on the map."""
+    usual = settings_of(myoptim.OPTIMIZERS[optimizer])
+    return {
+        name: value
+        for name, value in settings.items()
+        if name in usual and value != usual[name] and (not usual[name] or name in mistake.id)
+    }
 
 
 def example(mistake: Mistake) -> str:

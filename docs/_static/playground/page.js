@@ -32,7 +32,7 @@
   // Six digits, short: 0.1 and 1.25e-7.
   function short(value) {
     if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-    return String(Number(value.toPrecision(6))).replace("-", "−");
+    return String(Number(value.toPrecision(6))).replaceAll("-", "−");
   }
 
   function colourOf(name) {
