@@ -83,6 +83,7 @@ class Modules(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # a module may have come
         sections: list[nodes.Node] = []
         for module in modules(self.arguments[0]):
             name = module.__name__
