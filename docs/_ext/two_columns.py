@@ -101,7 +101,9 @@ def typeset(formula: str) -> str:
             tex = parse(formula).latex
     except FormulaError:
         return html.escape(formula)
-    return f'<span class="math notranslate nohighlight">\\(\\displaystyle {html.escape(tex)}\\)</span>'
+    return (
+        f'<span class="math notranslate nohighlight">\\(\\displaystyle {html.escape(tex)}\\)</span>'
+    )
 
 
 def prose(text: str) -> str:

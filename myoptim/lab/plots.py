@@ -7,6 +7,7 @@ makes, or any others; matplotlib's global state (pyplot, its backend and setting
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -326,6 +327,22 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a picture."""
     figure.savefig(path)
     return path
+
+
+def show(figure: Figure, name: str) -> Figure | None:
+    """Show a picture at the end of a notebook's cell; in a script, write it and say where.
+
+    Args:
+        figure: the picture.
+        name: of the file that a script writes, without its ending.
+
+    Returns:
+        The figure, for the notebook to draw; nothing in a script.
+    """
+    if hasattr(builtins, "__IPYTHON__"):
+        return figure
+    print(save(figure, Path(f"{name}.png")))
+    return None
 
 
 def animate(

@@ -288,7 +288,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def draw(problem: Problem, results: Sequence[Result], seed: int = 0, narrow: bool = False) -> Figure:
+def draw(
+    problem: Problem, results: Sequence[Result], seed: int = 0, narrow: bool = False
+) -> Figure:
     """Loss curves; of two parameters their trajectories; of a fit, what was found.
 
     Args:
