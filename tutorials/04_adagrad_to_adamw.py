@@ -140,7 +140,7 @@ assert after_burst["Adagrad"] < 0.01 and after_burst["RMSprop"] > 0.9
 #
 # Why $1 - \beta^t$? Because the weights in the average sum to that: $\sum_{k<t} (1-\beta)\beta^k = 1 - \beta^t$. Divided by it, they sum to one, and what comes out is an average.
 
-# %%
+# %% mystnb={"image": {"alt": "Left the averages m and v of a constant gradient, rising from zero to one, v a hundred times later; right the lengths of the steps: too long for hundreds of steps without correction, one learning rate with it."}}
 t = np.arange(1, 1001)
 m, v = 1 - 0.9**t, 1 - 0.999**t  # the averages of a gradient that is always 1
 uncorrected = m / np.sqrt(v)

@@ -2,7 +2,7 @@
 
 A rule is run on symbols instead of tensors, statement by statement, once for every way through its
 branches, and what each statement did is compared by algebra with its comment (`lab.formulas` says
-how that is written). So a comment that lies is found, whoever wrote it:
+how that is written). So a comment that lies is found, whoever wrote it::
 
     def descend(param, grad, *, lr):
         '''A step: θ = param, g = grad, η = lr.'''
