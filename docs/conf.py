@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,10 @@ def offer_downloads(
     if not re.match(r"tutorials/\d\d_", pagename) or "body" not in context:
         return
     links = []
+    target = Path(app.outdir) / "_downloads"
+    target.mkdir(exist_ok=True)
     for file, word in ((script.with_suffix(".ipynb"), "notebook"), (script, "script")):
-        copy_asset(file, Path(app.outdir) / "_downloads")
+        shutil.copy(file, target)
         links.append(f'<a download href="../_downloads/{file.name}">{word}</a>')
     line = f'</h1>\n<p class="downloads">Take it along: {", ".join(links)}.</p>'
     context["body"] = context["body"].replace("</h1>", line, 1)
