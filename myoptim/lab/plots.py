@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
 
 def _ink() -> str:
     """The colour of the text, black on a light page."""
-    return mpl.colors.to_hex(mpl.rcParams["text.color"])
+    return to_hex(mpl.rcParams["text.color"])
 
 
 def sweep_styles(labels: Sequence[str]) -> dict[str, Style]:
