@@ -1,0 +1,688 @@
+"""Dialects: what other frameworks and papers compute under the names of our optimizers.
+
+Each differs from its namesake in `torch.optim` on purpose, in one or two places: where the learning
+rate or ε stands, what the state starts with, how weights decay. The rules are written like ours,
+the formula beside each statement; `myoptim translate` finds out which call needs which, and the
+site's page «Same name, different algorithm» shows the runs that hold each against its framework.
+
+They train, schedule and checkpoint like any other optimizer:
+
+    >>> weight = torch.tensor([1.0, 100.0], requires_grad=True)
+    >>> optimizer = MLXAdam([weight], lr=0.1)
+    >>> (weight ** 2).sum().backward()
+    >>> optimizer.step()  # without correction: lr · (1 − β₁) / √(1 − β₂) in every element
+    >>> weight
+    tensor([ 0.6838, 99.6838], requires_grad=True)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from myoptim.adam import adam
+from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, ZERO_TO_ONE, Group, Optimizer
+
+# The rules ------------------------------------------------------------------------------------
+
+
+def keras_sgd(
+    param: Tensor,
+    grad: Tensor,
+    velocity: Tensor | None = None,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+) -> None:
+    """One step of gradient descent as Sutskever et al. wrote it: θ = param, g = grad, u = velocity
+    (with momentum), η = lr, μ = momentum. The velocity remembers old learning rates."""
+    if velocity is None:
+        param.add_(grad, alpha=-lr)  #                                  θ ← θ − η g
+        return
+    velocity.mul_(momentum).add_(grad, alpha=-lr)  #                    u ← μ u − η g
+    if nesterov:
+        param.add_(velocity, alpha=momentum).add_(grad, alpha=-lr)  #   θ ← θ + μ u − η g
+    else:
+        param.add_(velocity)  #                                         θ ← θ + u
+
+
+def mlx_sgd(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+) -> None:
+    """One step of momentum whose first gradient is damped like all others: θ = param, g = grad,
+    b = momentum_buffer, η = lr, μ = momentum, τ = dampening."""
+    momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)  #   b ← μ b + (1 − τ) g
+    param.add_(momentum_buffer, alpha=-lr)  #                           θ ← θ − η b
+
+
+def keras_adagrad(param: Tensor, grad: Tensor, sum: Tensor, *, lr: float, eps: float) -> None:
+    """One step of Adagrad with ε in the root: θ = param, g = grad, s = sum, η = lr, ε = eps."""
+    sum.addcmul_(grad, grad, value=1)  #             s ← s + g²
+    root = sum.add(eps).sqrt_()  #                   √(s + ε)
+    param.addcdiv_(grad, root, value=-lr)  #         θ ← θ − η g / √(s + ε)
+
+
+def keras_rmsprop(
+    param: Tensor,
+    grad: Tensor,
+    square_avg: Tensor,
+    velocity: Tensor | None = None,
+    grad_avg: Tensor | None = None,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    eps_in_root: bool,
+) -> None:
+    """One step of RMSprop with η in the velocity: θ = param, g = grad, v = square_avg, u = velocity
+    (with momentum), ḡ = grad_avg (when centred), η = lr, α = alpha, ε = eps, μ = momentum."""
+    square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)  #     v ← α v + (1 − α) g²
+    variance = square_avg
+    if grad_avg is not None:
+        grad_avg.lerp_(grad, 1 - alpha)  #                              ḡ ← α ḡ + (1 − α) g
+        variance = square_avg.addcmul(grad_avg, grad_avg, value=-1)  #  v − ḡ², and use it as v
+    if eps_in_root:
+        root = variance.add(eps).sqrt_()  #                             r = √(v + ε)
+    else:
+        root = variance.sqrt().add_(eps)  #                             r = √v + ε
+    if velocity is None:
+        param.addcdiv_(grad, root, value=-lr)  #                        θ ← θ − η g / r
+    else:
+        velocity.mul_(momentum).addcdiv_(grad, root, value=lr)  #       u ← μ u + η g / r
+        param.add_(velocity, alpha=-1)  #                               θ ← θ − u
+
+
+def keras_adam(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    max_exp_avg_sq: Tensor | None = None,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of Adam in the paper's ε̂ form, which adds ε to the root before the correction:
+    θ = param, g = grad, m = exp_avg, v = exp_avg_sq, v̄ = max_exp_avg_sq (with amsgrad), t = step
+    (1 at first), η = lr, (β₁, β₂) = betas, ε = eps."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #     v ← β₂ v + (1 − β₂) g²
+    if max_exp_avg_sq is None:
+        second_moment = exp_avg_sq
+    else:
+        second_moment = max_exp_avg_sq.clamp_min_(exp_avg_sq)  #        v̄ ← max(v̄, v), used as v
+    step_size = lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)  #    η′ = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)
+    root = second_moment.sqrt().add_(eps)  #                            √v + ε
+    param.addcdiv_(exp_avg, root, value=-step_size)  #                  θ ← θ − η′ m / (√v + ε)
+
+
+def mlx_adam(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of Adam without bias correction: θ = param, g = grad, m = exp_avg, v = exp_avg_sq,
+    η = lr, (β₁, β₂) = betas, ε = eps."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #     v ← β₂ v + (1 − β₂) g²
+    param.addcdiv_(exp_avg, exp_avg_sq.sqrt().add_(eps), value=-lr)  #  θ ← θ − η m / (√v + ε)
+
+
+def optax_amsgrad(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    max_corrected_sq: Tensor,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of AMSGrad whose maximum is over corrected averages: θ = param, g = grad,
+    m = exp_avg, v = exp_avg_sq, v̄ = max_corrected_sq, t = step (1 at first), η = lr,
+    (β₁, β₂) = betas, ε = eps."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #     v ← β₂ v + (1 − β₂) g²
+    corrected = exp_avg_sq.div(1 - beta2**step)  #                      v̂ = v / (1 − β₂ᵗ)
+    root = max_corrected_sq.clamp_min_(corrected).sqrt()  #             v̄ ← max(v̄, v̂)
+    step_size = lr / (1 - beta1**step)  #                               η / (1 − β₁ᵗ)
+    param.addcdiv_(exp_avg, root.add_(eps), value=-step_size)  #        θ ← θ − η m̂ / (√v̄ + ε)
+
+
+def paper_adamw(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One step of AdamW as published: θ = param, λ = weight_decay, which no learning rate scales;
+    then `adam`."""
+    param.mul_(1 - weight_decay)  #                                     θ ← (1 − λ) θ
+    adam(param, grad, exp_avg, exp_avg_sq, step=step, lr=lr, betas=betas, eps=eps)
+
+
+# The classes ----------------------------------------------------------------------------------
+
+
+class Dialect(Optimizer):
+    """What the dialects share: `maximize`, decoupled weight decay by default, no other flags.
+
+    Parameters are updated one by one. Complex parameters are updated as pairs of real numbers.
+    """
+
+    ranges = {"lr": AT_LEAST_ZERO, "eps": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
+
+    def __init__(self, params: ParamsT, maximize: bool, **hyperparameters: Any) -> None:
+        flags = {"maximize": maximize, "foreach": False, "differentiable": False}
+        super().__init__(params, {"decoupled_weight_decay": True, **hyperparameters, **flags})
+
+
+class KerasSGD(Dialect):
+    r"""`SGD` of Keras, TensorFlow and scikit-learn, and of tinygrad with `classic=True`.
+
+    .. math::
+        u_t = \mu\, u_{t-1} - \eta\, g_t, \qquad \theta_t = \theta_{t-1} + u_t
+
+    The learning rate stands inside the velocity, so that a change of it acts on new gradients only.
+    Equal to `SGD` as long as :math:`\eta` stays the same and weights do not decay.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        momentum: :math:`\mu \ge 0`.
+        nesterov: step by :math:`\mu\, u_t - \eta\, g_t`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        decoupled_weight_decay: False: :math:`\lambda\,\theta` joins the gradient, as in tinygrad.
+        maximize: ascend instead of descend.
+
+    State, per parameter, with momentum only: `velocity` (:math:`u`).
+
+    Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*
+    (2013).
+    """
+
+    rule = staticmethod(keras_sgd)
+    ranges = {"lr": AT_LEAST_ZERO, "momentum": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
+    counts_steps = False
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        decoupled_weight_decay: bool = True,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("velocity",) if group["momentum"] != 0 else ()
+
+
+class MLXSGD(Dialect):
+    r"""`SGD` of MLX with `momentum` and `dampening`: the first gradient is damped too.
+
+    .. math::
+        b_t = \mu\, b_{t-1} + (1 - \tau)\, g_t, \quad b_0 = 0, \qquad
+        \theta_t = \theta_{t-1} - \eta\, b_t
+
+    Equal to `SGD` where :math:`\tau = 0`.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        momentum: :math:`\mu \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; adds :math:`\lambda\,\theta` to the gradient (L2).
+        dampening: :math:`\tau`, how much of each gradient is left out.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `momentum_buffer` (:math:`b`).
+    """
+
+    rule = staticmethod(mlx_sgd)
+    ranges = {
+        "lr": AT_LEAST_ZERO,
+        "momentum": AT_LEAST_ZERO,
+        "weight_decay": AT_LEAST_ZERO,
+        "dampening": ANY_NUMBER,
+    }
+    counts_steps = False
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        dampening: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dampening=dampening,
+            decoupled_weight_decay=False,
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("momentum_buffer",)
+
+
+class KerasAdagrad(Dialect):
+    r"""`Adagrad` of Keras and optax: :math:`\varepsilon` in the root, and a sum that starts above 0.
+
+    .. math::
+        s_t = s_{t-1} + g_t^2, \qquad
+        \theta_t = \theta_{t-1} - \eta\, \frac{g_t}{\sqrt{s_t + \varepsilon}}
+
+    Equal to `Adagrad(initial_accumulator_value=s₀ + ε, eps=0)`.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        initial_accumulator_value: :math:`s_0 \ge 0`.
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `sum` (:math:`s`).
+    """
+
+    rule = staticmethod(keras_adagrad)
+    ranges = {**Dialect.ranges, "initial_accumulator_value": AT_LEAST_ZERO}
+    counts_steps = False
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        initial_accumulator_value: float = 0.1,
+        eps: float = 1e-7,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("sum",)
+
+    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+        return _filled(param, group["initial_accumulator_value"])
+
+
+def _filled(param: Tensor, value: float) -> Tensor:
+    """A buffer like the parameter with one value in it, in both parts of a complex one."""
+    return torch.full_like(param, complex(value, value) if param.is_complex() else value)
+
+
+class KerasRMSprop(Dialect):
+    r"""`RMSprop` of Keras, TensorFlow, PaddlePaddle and optax.
+
+    .. math::
+        v_t &= \alpha\, v_{t-1} + (1 - \alpha)\, g_t^2 \\
+        u_t &= \mu\, u_{t-1} + \eta\, \frac{g_t}{\sqrt{v_t + \varepsilon}}, \qquad
+        \theta_t = \theta_{t-1} - u_t
+
+    :math:`\varepsilon` stands in the root, the learning rate in the velocity.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        alpha: :math:`\alpha \ge 0`, how much of the average of squares stays.
+        momentum: :math:`\mu \ge 0`.
+        eps: :math:`\varepsilon \ge 0`.
+        centered: take :math:`v_t - \bar g_t^2` for :math:`v_t`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        initial_scale: :math:`v_0 \ge 0`.
+        eps_in_root: False: divide by :math:`\sqrt{v_t} + \varepsilon`, as
+            `optax.rmsprop(eps_in_sqrt=False)` does.
+        decoupled_weight_decay: False: :math:`\lambda\,\theta` joins the gradient, as in
+            PaddlePaddle.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `square_avg` (:math:`v`), with momentum `velocity` (:math:`u`), centred
+    `grad_avg` (:math:`\bar g`).
+    """
+
+    rule = staticmethod(keras_rmsprop)
+    ranges = {
+        **Dialect.ranges,
+        "alpha": AT_LEAST_ZERO,
+        "momentum": AT_LEAST_ZERO,
+        "initial_scale": AT_LEAST_ZERO,
+    }
+    counts_steps = False
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        alpha: float = 0.9,
+        momentum: float = 0.0,
+        eps: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        initial_scale: float = 0.0,
+        eps_in_root: bool = True,
+        decoupled_weight_decay: bool = True,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            alpha=alpha,
+            momentum=momentum,
+            eps=eps,
+            centered=centered,
+            weight_decay=weight_decay,
+            initial_scale=initial_scale,
+            eps_in_root=eps_in_root,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        velocity = ("velocity",) if group["momentum"] > 0 else ()
+        centered = ("grad_avg",) if group["centered"] else ()
+        return ("square_avg", *velocity, *centered)
+
+    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+        return _filled(param, group["initial_scale"] if name == "square_avg" else 0.0)
+
+
+class TF1RMSprop(KerasRMSprop):
+    """`tf.compat.v1.train.RMSPropOptimizer`: `KerasRMSprop` with :math:`v_0 = 1`.
+
+    Reinforcement learning of the TensorFlow 1 years was tuned with it. Arguments, state and errors
+    are those of `KerasRMSprop`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        alpha: float = 0.9,
+        momentum: float = 0.0,
+        eps: float = 1e-10,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        initial_scale: float = 1.0,
+        eps_in_root: bool = True,
+        decoupled_weight_decay: bool = True,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            alpha,
+            momentum,
+            eps,
+            centered,
+            weight_decay,
+            initial_scale=initial_scale,
+            eps_in_root=eps_in_root,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
+
+
+class _AdamDialect(Dialect):
+    ranges = {**Dialect.ranges, "betas": ZERO_TO_ONE}
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+
+class KerasAdam(_AdamDialect):
+    r"""`Adam` and `AdamW` of Keras, TensorFlow and scikit-learn: the paper's :math:`\hat\varepsilon`.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta\, \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t}\,
+            \frac{m_t}{\sqrt{v_t} + \varepsilon}
+
+    :math:`\varepsilon` is added before the correction: equal to `Adam` with
+    :math:`\varepsilon / \sqrt{1 - \beta_2^t}`, so that its first steps hold back far more.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        amsgrad: divide by the largest :math:`v` so far (taken before the correction).
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda`
+            first, in Keras's `Adam` as in its `AdamW`.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`), with amsgrad
+    `max_exp_avg_sq`.
+
+    Source: Kingma, Ba, *Adam: a method for stochastic optimization* (2015), end of section 2.
+    """
+
+    rule = staticmethod(keras_adam)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        maximum = ("max_exp_avg_sq",) if group["amsgrad"] else ()
+        return (*super().buffer_names(group), *maximum)
+
+
+class MLXAdam(_AdamDialect):
+    r"""`Adam` and `AdamW` of MLX: no bias correction unless asked for.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta\, \frac{m_t}{\sqrt{v_t} + \varepsilon}
+
+    The first step is :math:`(1-\beta_1)/\sqrt{1-\beta_2}` times that of `Adam`: 3.2 times with the
+    usual betas.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
+    """
+
+    rule = staticmethod(mlx_adam)
+    counts_steps = False
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+        )
+
+
+class OptaxAMSGrad(_AdamDialect):
+    r"""`optax.amsgrad`: the maximum is taken over the corrected :math:`\hat v`.
+
+    .. math::
+        \bar v_t = \max(\bar v_{t-1}, \hat v_t), \qquad
+        \theta_t = \theta_{t-1} - \eta\, \frac{\hat m_t}{\sqrt{\bar v_t} + \varepsilon}
+
+    torch and Keras take the maximum over the raw :math:`v` and correct it afterwards.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`),
+    `max_corrected_sq` (:math:`\bar v`).
+    """
+
+    rule = staticmethod(optax_amsgrad)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+        )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return (*super().buffer_names(group), "max_corrected_sq")
+
+
+class PaperAdamW(_AdamDialect):
+    r"""AdamW as published: the learning rate does not scale the decay.
+
+    .. math::
+        \theta_t = (1 - \lambda)\,\theta_{t-1}
+            - \eta\, \frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}
+
+    Equal to `AdamW(weight_decay=λ/η)` as long as :math:`\eta` stays the same. Optimisers.jl (until
+    November 2024) and TensorFlow Addons computed it so.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`, the share of a parameter that each step takes away.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
+
+    Source: Loshchilov, Hutter, *Decoupled weight decay regularization* (2019), Algorithm 2, with
+    a schedule multiplier of 1.
+    """
+
+    rule = staticmethod(paper_adamw)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-5,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            maximize,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=False,
+        )
+
+    def effective_gradient(self, group: Group, param: Tensor, grad: Tensor) -> Tensor:
+        # The rule itself decays the parameter.
+        return super().effective_gradient({**group, "weight_decay": 0.0}, param, grad)
+
+
+#: Every dialect by its name.
+DIALECTS: dict[str, type[Dialect]] = {
+    cls.__name__: cls
+    for cls in (
+        KerasSGD,
+        MLXSGD,
+        KerasAdagrad,
+        KerasRMSprop,
+        TF1RMSprop,
+        KerasAdam,
+        MLXAdam,
+        OptaxAMSGrad,
+        PaperAdamW,
+    )
+}
