@@ -125,7 +125,9 @@ def keras_adam(
         second_moment = exp_avg_sq
     else:
         second_moment = max_exp_avg_sq.clamp_min_(exp_avg_sq)  #        v̄ ← max(v̄, v), used as v
-    step_size = lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)  #    η′ = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)
+    step_size = (
+        lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+    )  #    η′ = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)
     root = second_moment.sqrt().add_(eps)  #                            √v + ε
     param.addcdiv_(exp_avg, root, value=-step_size)  #                  θ ← θ − η′ m / (√v + ε)
 
@@ -193,20 +195,24 @@ def paper_adamw(
 # The classes ----------------------------------------------------------------------------------
 
 
-class Dialect(Optimizer):
-    """What the dialects share: `maximize`, decoupled weight decay by default, no other flags.
-
-    Parameters are updated one by one. Complex parameters are updated as pairs of real numbers.
-    """
-
-    ranges = {"lr": AT_LEAST_ZERO, "eps": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
-
-    def __init__(self, params: ParamsT, maximize: bool, **hyperparameters: Any) -> None:
-        flags = {"maximize": maximize, "foreach": False, "differentiable": False}
-        super().__init__(params, {"decoupled_weight_decay": True, **hyperparameters, **flags})
+_RANGES = {"lr": AT_LEAST_ZERO, "eps": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
+_ADAM_RANGES = {**_RANGES, "betas": ZERO_TO_ONE}
 
 
-class KerasSGD(Dialect):
+def _defaults(
+    maximize: bool, *, decoupled_weight_decay: bool = True, **hyperparameters: Any
+) -> dict[str, Any]:
+    """The defaults of a group: weight decay is decoupled, and parameters are updated one by one."""
+    return {
+        **hyperparameters,
+        "decoupled_weight_decay": decoupled_weight_decay,
+        "maximize": maximize,
+        "foreach": False,
+        "differentiable": False,
+    }
+
+
+class KerasSGD(Optimizer):
     r"""`SGD` of Keras, TensorFlow and scikit-learn, and of tinygrad with `classic=True`.
 
     .. math::
@@ -224,7 +230,7 @@ class KerasSGD(Dialect):
         decoupled_weight_decay: False: :math:`\lambda\,\theta` joins the gradient, as in tinygrad.
         maximize: ascend instead of descend.
 
-    State, per parameter, with momentum only: `velocity` (:math:`u`).
+    State, per parameter: `step`, with momentum `velocity` (:math:`u`).
 
     Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*
     (2013).
@@ -232,7 +238,6 @@ class KerasSGD(Dialect):
 
     rule = staticmethod(keras_sgd)
     ranges = {"lr": AT_LEAST_ZERO, "momentum": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
-    counts_steps = False
 
     def __init__(
         self,
@@ -247,19 +252,21 @@ class KerasSGD(Dialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
+            _defaults(
+                maximize,
+                lr=lr,
+                momentum=momentum,
+                nesterov=nesterov,
+                weight_decay=weight_decay,
+                decoupled_weight_decay=decoupled_weight_decay,
+            ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         return ("velocity",) if group["momentum"] != 0 else ()
 
 
-class MLXSGD(Dialect):
+class MLXSGD(Optimizer):
     r"""`SGD` of MLX with `momentum` and `dampening`: the first gradient is damped too.
 
     .. math::
@@ -276,7 +283,7 @@ class MLXSGD(Dialect):
         dampening: :math:`\tau`, how much of each gradient is left out.
         maximize: ascend instead of descend.
 
-    State, per parameter: `momentum_buffer` (:math:`b`).
+    State, per parameter: `step`, `momentum_buffer` (:math:`b`).
     """
 
     rule = staticmethod(mlx_sgd)
@@ -286,7 +293,6 @@ class MLXSGD(Dialect):
         "weight_decay": AT_LEAST_ZERO,
         "dampening": ANY_NUMBER,
     }
-    counts_steps = False
 
     def __init__(
         self,
@@ -300,20 +306,22 @@ class MLXSGD(Dialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            dampening=dampening,
-            decoupled_weight_decay=False,
+            _defaults(
+                maximize,
+                lr=lr,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                dampening=dampening,
+                decoupled_weight_decay=False,
+            ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",)
 
 
-class KerasAdagrad(Dialect):
-    r"""`Adagrad` of Keras and optax: :math:`\varepsilon` in the root, and a sum that starts above 0.
+class KerasAdagrad(Optimizer):
+    r"""`Adagrad` of Keras and optax: :math:`\varepsilon` in the root, a sum that starts above 0.
 
     .. math::
         s_t = s_{t-1} + g_t^2, \qquad
@@ -329,12 +337,11 @@ class KerasAdagrad(Dialect):
         weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
         maximize: ascend instead of descend.
 
-    State, per parameter: `sum` (:math:`s`).
+    State, per parameter: `step`, `sum` (:math:`s`).
     """
 
     rule = staticmethod(keras_adagrad)
-    ranges = {**Dialect.ranges, "initial_accumulator_value": AT_LEAST_ZERO}
-    counts_steps = False
+    ranges = {**_RANGES, "initial_accumulator_value": AT_LEAST_ZERO}
 
     def __init__(
         self,
@@ -348,11 +355,13 @@ class KerasAdagrad(Dialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            weight_decay=weight_decay,
+            _defaults(
+                maximize,
+                lr=lr,
+                initial_accumulator_value=initial_accumulator_value,
+                eps=eps,
+                weight_decay=weight_decay,
+            ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
@@ -367,7 +376,7 @@ def _filled(param: Tensor, value: float) -> Tensor:
     return torch.full_like(param, complex(value, value) if param.is_complex() else value)
 
 
-class KerasRMSprop(Dialect):
+class KerasRMSprop(Optimizer):
     r"""`RMSprop` of Keras, TensorFlow, PaddlePaddle and optax.
 
     .. math::
@@ -392,18 +401,17 @@ class KerasRMSprop(Dialect):
             PaddlePaddle.
         maximize: ascend instead of descend.
 
-    State, per parameter: `square_avg` (:math:`v`), with momentum `velocity` (:math:`u`), centred
+    State, per parameter: `step`, `square_avg` (:math:`v`), with momentum `velocity` (:math:`u`), centred
     `grad_avg` (:math:`\bar g`).
     """
 
     rule = staticmethod(keras_rmsprop)
     ranges = {
-        **Dialect.ranges,
+        **_RANGES,
         "alpha": AT_LEAST_ZERO,
         "momentum": AT_LEAST_ZERO,
         "initial_scale": AT_LEAST_ZERO,
     }
-    counts_steps = False
 
     def __init__(
         self,
@@ -422,16 +430,18 @@ class KerasRMSprop(Dialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            alpha=alpha,
-            momentum=momentum,
-            eps=eps,
-            centered=centered,
-            weight_decay=weight_decay,
-            initial_scale=initial_scale,
-            eps_in_root=eps_in_root,
-            decoupled_weight_decay=decoupled_weight_decay,
+            _defaults(
+                maximize,
+                lr=lr,
+                alpha=alpha,
+                momentum=momentum,
+                eps=eps,
+                centered=centered,
+                weight_decay=weight_decay,
+                initial_scale=initial_scale,
+                eps_in_root=eps_in_root,
+                decoupled_weight_decay=decoupled_weight_decay,
+            ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
@@ -480,15 +490,8 @@ class TF1RMSprop(KerasRMSprop):
         )
 
 
-class _AdamDialect(Dialect):
-    ranges = {**Dialect.ranges, "betas": ZERO_TO_ONE}
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
-
-class KerasAdam(_AdamDialect):
-    r"""`Adam` and `AdamW` of Keras, TensorFlow and scikit-learn: the paper's :math:`\hat\varepsilon`.
+class KerasAdam(Optimizer):
+    r"""`Adam`, `AdamW` of Keras, TensorFlow, scikit-learn: the paper's :math:`\hat\varepsilon`.
 
     .. math::
         \theta_t = \theta_{t-1} - \eta\, \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t}\,
@@ -514,6 +517,7 @@ class KerasAdam(_AdamDialect):
     """
 
     rule = staticmethod(keras_adam)
+    ranges = _ADAM_RANGES
 
     def __init__(
         self,
@@ -528,20 +532,22 @@ class KerasAdam(_AdamDialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
+            _defaults(
+                maximize,
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                amsgrad=amsgrad,
+                weight_decay=weight_decay,
+            ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         maximum = ("max_exp_avg_sq",) if group["amsgrad"] else ()
-        return (*super().buffer_names(group), *maximum)
+        return ("exp_avg", "exp_avg_sq", *maximum)
 
 
-class MLXAdam(_AdamDialect):
+class MLXAdam(Optimizer):
     r"""`Adam` and `AdamW` of MLX: no bias correction unless asked for.
 
     .. math::
@@ -558,11 +564,11 @@ class MLXAdam(_AdamDialect):
         weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
         maximize: ascend instead of descend.
 
-    State, per parameter: `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
     """
 
     rule = staticmethod(mlx_adam)
-    counts_steps = False
+    ranges = _ADAM_RANGES
 
     def __init__(
         self,
@@ -575,11 +581,14 @@ class MLXAdam(_AdamDialect):
         maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+            params, _defaults(maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         )
 
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
 
-class OptaxAMSGrad(_AdamDialect):
+
+class OptaxAMSGrad(Optimizer):
     r"""`optax.amsgrad`: the maximum is taken over the corrected :math:`\hat v`.
 
     .. math::
@@ -601,6 +610,7 @@ class OptaxAMSGrad(_AdamDialect):
     """
 
     rule = staticmethod(optax_amsgrad)
+    ranges = _ADAM_RANGES
 
     def __init__(
         self,
@@ -613,14 +623,14 @@ class OptaxAMSGrad(_AdamDialect):
         maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+            params, _defaults(maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return (*super().buffer_names(group), "max_corrected_sq")
+        return ("exp_avg", "exp_avg_sq", "max_corrected_sq")
 
 
-class PaperAdamW(_AdamDialect):
+class PaperAdamW(Optimizer):
     r"""AdamW as published: the learning rate does not scale the decay.
 
     .. math::
@@ -645,6 +655,7 @@ class PaperAdamW(_AdamDialect):
     """
 
     rule = staticmethod(paper_adamw)
+    ranges = _ADAM_RANGES
 
     def __init__(
         self,
@@ -658,13 +669,18 @@ class PaperAdamW(_AdamDialect):
     ) -> None:
         super().__init__(
             params,
-            maximize,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=False,
+            _defaults(
+                maximize,
+                lr=lr,
+                betas=betas,
+                eps=eps,
+                weight_decay=weight_decay,
+                decoupled_weight_decay=False,
+            ),
         )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
 
     def effective_gradient(self, group: Group, param: Tensor, grad: Tensor) -> Tensor:
         # The rule itself decays the parameter.
@@ -672,7 +688,7 @@ class PaperAdamW(_AdamDialect):
 
 
 #: Every dialect by its name.
-DIALECTS: dict[str, type[Dialect]] = {
+DIALECTS: dict[str, type[Optimizer]] = {
     cls.__name__: cls
     for cls in (
         KerasSGD,
