@@ -53,16 +53,22 @@ def keras_sgd(
 def mlx_sgd(
     param: Tensor,
     grad: Tensor,
-    momentum_buffer: Tensor,
+    momentum_buffer: Tensor | None = None,
     *,
     lr: float,
     momentum: float,
     dampening: float,
+    nesterov: bool,
 ) -> None:
     """One step of momentum whose first gradient is damped like all others: θ = param, g = grad,
-    b = momentum_buffer, η = lr, μ = momentum, τ = dampening."""
-    momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)  #   b ← μ b + (1 − τ) g
-    param.add_(momentum_buffer, alpha=-lr)  #                           θ ← θ − η b
+    b = momentum_buffer (with momentum), η = lr, μ = momentum, τ = dampening."""
+    update = grad  #                                                    u = g
+    if momentum_buffer is not None:
+        momentum_buffer.mul_(momentum)  #                               b ← μ b
+        update = momentum_buffer.add_(grad, alpha=1 - dampening)  #         + (1 − τ) g,  u = b
+    if nesterov and momentum_buffer is not None:
+        update = grad.add(momentum_buffer, alpha=momentum)  #           u = g + μ b
+    param.add_(update, alpha=-lr)  #                                    θ ← θ − η u
 
 
 def keras_adagrad(param: Tensor, grad: Tensor, sum: Tensor, *, lr: float, eps: float) -> None:
@@ -281,9 +287,10 @@ class MLXSGD(Optimizer):
         momentum: :math:`\mu \ge 0`.
         weight_decay: :math:`\lambda \ge 0`; adds :math:`\lambda\,\theta` to the gradient (L2).
         dampening: :math:`\tau`, how much of each gradient is left out.
+        nesterov: step by :math:`\eta\,(g_t + \mu\, b_t)`.
         maximize: ascend instead of descend.
 
-    State, per parameter: `step`, `momentum_buffer` (:math:`b`).
+    State, per parameter: `step`, with momentum `momentum_buffer` (:math:`b`).
     """
 
     rule = staticmethod(mlx_sgd)
@@ -298,9 +305,10 @@ class MLXSGD(Optimizer):
         self,
         params: ParamsT,
         lr: float = 1e-3,
-        momentum: float = 0.9,
+        momentum: float = 0.0,
         weight_decay: float = 0.0,
         dampening: float = 0.0,
+        nesterov: bool = False,
         *,
         maximize: bool = False,
     ) -> None:
@@ -312,12 +320,13 @@ class MLXSGD(Optimizer):
                 momentum=momentum,
                 weight_decay=weight_decay,
                 dampening=dampening,
+                nesterov=nesterov,
                 decoupled_weight_decay=False,
             ),
         )
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",)
+        return ("momentum_buffer",) if group["momentum"] > 0 else ()
 
 
 class KerasAdagrad(Optimizer):
@@ -401,8 +410,8 @@ class KerasRMSprop(Optimizer):
             PaddlePaddle.
         maximize: ascend instead of descend.
 
-    State, per parameter: `step`, `square_avg` (:math:`v`), with momentum `velocity` (:math:`u`), centred
-    `grad_avg` (:math:`\bar g`).
+    State, per parameter: `step`, `square_avg` (:math:`v`), with momentum `velocity` (:math:`u`),
+    centred `grad_avg` (:math:`\bar g`).
     """
 
     rule = staticmethod(keras_rmsprop)
