@@ -30,7 +30,10 @@ Words = dict[str, str | tuple[str, str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The class of ours that computes a framework's optimizer, and what it is always given."""
+    """The class of ours that computes a framework's optimizer, and what its settings always are.
+
+    A setting that the class does not take says what it is, for other classes that do.
+    """
 
     cls: Callable[..., Any]
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -224,7 +227,7 @@ _OPTAX = _rows(
         {"learning_rate": REQUIRED, **_OPTAX_BETAS, "eps": 1e-8, "eps_root": 0.0}
         | {"mu_dtype": None, "bias_correction_mu": True, "bias_correction_nu": True},
         _OPTAX_ADAM,
-        dialects.OptaxAMSGrad,
+        Reading(dialects.OptaxAMSGrad, {"amsgrad": True}),
     ),
 )
 
