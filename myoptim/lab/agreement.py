@@ -54,14 +54,16 @@ def telling_schedule(epsilons: Sequence[float] = (), *, lr_changes: bool) -> Sch
     Args:
         epsilons: the values of ε that may be used: some gradients are of their size, and of that
             of their roots.
-        lr_changes: multiply the learning rate by 0.4 after step 4.
+        lr_changes: multiply the learning rate by 3/8, which no type rounds, after step 4.
     """
     schedule = amplified_schedule(
         shapes=((2, 3), (4,), (4,), (2,)),
         steps=STEPS,
         zeros=True,
-        lr_change_after=LR_CHANGE_AFTER if lr_changes else None,
     )
+    if lr_changes:
+        later = STEPS - LR_CHANGE_AFTER
+        schedule = replace(schedule, lr_factors=(1.0,) * LR_CHANGE_AFTER + (0.375,) * later)
     eps = max(epsilons, default=0.0)
     sizes = torch.tensor([eps, 8 * eps, math.sqrt(eps), 8 * math.sqrt(eps)], dtype=torch.float64)
     return replace(

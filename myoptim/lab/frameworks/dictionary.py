@@ -416,7 +416,7 @@ _TF1 = _rows(
         {"learning_rate": REQUIRED, "decay": 0.9, "momentum": 0.0, "epsilon": 1e-10}
         | {"use_locking": False, "centered": False},
         _same("momentum", "centered", lr="learning_rate", alpha="decay", eps="epsilon"),
-        dialects.TF1RMSprop,
+        Reading(dialects.TF1RMSprop, {"initial_scale": 1.0}),
     ),
     (
         "AdamOptimizer",

@@ -41,11 +41,13 @@ class KerasAdapter(Adapter):
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
         given = [None if g is None else self._convert(g, dtype=str(g.dtype)) for g in gradients]
-        with warnings.catch_warnings():  # Keras warns of every missing gradient
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")
+            # numpy's, of how Keras makes arrays from torch's tensors
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
             self._optimizer.apply(given)
-        for index, variable in enumerate(self._variables):
-            self.write(index, self._numpy(variable), self._buffers(variable))
+            for index, variable in enumerate(self._variables):
+                self.write(index, self._numpy(variable), self._buffers(variable))
 
     def _buffers(self, variable: Any) -> dict[str, Any]:
         """The optimizer's variables that belong to a parameter's: their names begin with its."""
