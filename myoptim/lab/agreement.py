@@ -89,9 +89,13 @@ def agreement(a: Make, b: Make, schedule: Schedule, tolerance: float = TOLERANCE
     """
     way = [torch.zeros_like(start) for start in schedule.starts]
     largest, first = 0.0, None
-    for step, (one, other) in enumerate(zip(drive(a, schedule), drive(b, schedule), strict=True), 1):
+    for step, (one, other) in enumerate(
+        zip(drive(a, schedule), drive(b, schedule), strict=True), 1
+    ):
         for index, start in enumerate(schedule.starts):
-            distances = _distances(one.parameters[index], other.parameters[index], start, way[index])
+            distances = _distances(
+                one.parameters[index], other.parameters[index], start, way[index]
+            )
             largest = max(largest, distances.max().item())
             if first is None and bool((distances > tolerance).any()):
                 first = _divergence(step, index, one, other, distances > tolerance, tolerance)

@@ -12,7 +12,7 @@ learning rate.
 
 from __future__ import annotations
 
-import itertools
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -107,7 +107,8 @@ class Translation:
 
     def __str__(self) -> str:
         """The finding in sentences."""
-        lines = [f"{self.verdict}: {self.call}" if self.call else self.verdict, self.reason]
+        lines = [f"{self.verdict}: {self.call}" if self.call else self.verdict]
+        lines.append(textwrap.fill(self.reason, 80, break_long_words=False, break_on_hyphens=False))
         if self.first_divergence:
             at = self.first_divergence
             place = at.param + (f"[{', '.join(map(str, at.index))}]" if at.index else "")
@@ -141,6 +142,7 @@ class _Candidate:
     reading: Reading
     settings: dict[str, Any]
     missing: tuple[str, ...]
+    refused: bool = False
     trick: str = ""
     verdict: str = IMPOSSIBLE
     first: Divergence | None = None
@@ -307,12 +309,14 @@ def _write(
     if entry.switch and switched != entry.arguments[entry.switch]:
         arguments[entry.switch] = switched
     missing = [
-        name
+        f"has no {name}"
         for name, value in settings.items()
         if name not in (*words, *reading.fixed) and value != _NEUTRAL.get(name, value)
     ]
+    refused = [name for name in entry.positive if not chosen[name] > 0]
+    missing += [f"takes no {name}={chosen[name]!r}" for name in refused]
     own = {**_without_params(entry.settings({**entry.arguments, **arguments})), **reading.fixed}
-    return _Candidate(entry, arguments, reading, own, tuple(missing), trick)
+    return _Candidate(entry, arguments, reading, own, tuple(missing), bool(refused), trick)
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -327,6 +331,7 @@ def _same(value: Any, default: Any) -> bool:
 def _rank(candidate: _Candidate, source: _Source) -> tuple[Any, ...]:
     """Best verdict first, then the latest divergence, the same name, the shortest call."""
     return (
+        candidate.refused,
         VERDICTS.index(candidate.verdict),
         len(candidate.missing),
         candidate.entry.name.lower() != source.entry.name.lower(),
@@ -343,9 +348,12 @@ def _answer(source: _Source, best: _Candidate, target: str) -> Translation:
     verdict, call = best.verdict, spell(best.entry, best.arguments, source.params)
     nearest = best.entry.written.partition("(")[0]
     reasons: list[str] = []
+    if best.refused:
+        verdict, call = IMPOSSIBLE, None
     if verdict == DIALECT and best.missing and target != "torch":
         verdict = IMPOSSIBLE
-        reasons.append(f"{nearest} has no {' and no '.join(best.missing)}.")
+    if verdict == IMPOSSIBLE:
+        reasons.append(f"{nearest} {' and '.join(best.missing)}.")
     if verdict == EXACT:
         reasons.append("Both compute the same, up to rounding.")
     if verdict == AT_CONSTANT_LR:
@@ -360,7 +368,8 @@ def _answer(source: _Source, best: _Candidate, target: str) -> Translation:
             call = _here(source)
     if best.trick and verdict in (EXACT, AT_CONSTANT_LR):
         reasons.append(best.trick)
-    return Translation(verdict, call, " ".join([*reasons, *_filled(source)]), best.first)
+    first = None if best.refused else best.first
+    return Translation(verdict, call, " ".join([*reasons, *_filled(source)]), first)
 
 
 def _impossible(source: _Source, why: str) -> Translation:
@@ -444,7 +453,10 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
         ),
         (value.get("eps") and _eps_in_root(cls, value), "ε is inside the root"),
         (value.get("eps") and cls is dialects.KerasAdam, "ε is added before the correction"),
-        (value.get("initial_scale"), f"the average of squares starts at {value.get('initial_scale')}"),
+        (
+            value.get("initial_scale"),
+            f"the average of squares starts at {value.get('initial_scale')}",
+        ),
         (cls is dialects.MLXAdam, "there is no bias correction"),
         (cls is dialects.OptaxAMSGrad, "the maximum is over corrected averages"),
         (value.get("amsgrad"), "the maximum is over averages before their correction"),

@@ -407,6 +407,12 @@ def table(outcomes: dict[str, str]) -> str:
         same = sum(claim.differs_at is None for claim in about)
         lines.append(f"| {package} | {same} | {len(about) - same} |")
     for section, claims in SECTIONS.items():
-        lines += ["", f"### Runs: {section}", "", "| run | what it shows | outcome |", "|---|---|---|"]
+        lines += [
+            "",
+            f"### Runs: {section}",
+            "",
+            "| run | what it shows | outcome |",
+            "|---|---|---|",
+        ]
         lines += [f"| `{c.id}` | {c.says} | {outcomes[c.id]} |" for c in claims]
     return "\n".join(lines) + "\n"

@@ -48,20 +48,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         file.write_text(table(found), encoding="utf-8")
 
 
+@pytest.fixture(scope="session")
+def missing() -> dict[str, str]:
+    """Why a framework cannot be run, by its name, for those that cannot."""
+    reasons: dict[str, str] = {}
+    for name in sorted(ADAPTERS):  # paddle before tf1
+        try:
+            with warnings.catch_warnings():  # of frameworks, when they are imported
+                warnings.simplefilter("ignore")
+                importlib.import_module(f"myoptim.lab.frameworks.{name}").module()
+        except UsageError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
 @pytest.fixture
-def installed():
+def installed(missing):
     """Call it with frameworks: the test is skipped, with the reason, where one is missing."""
 
     def check(names: Iterable[str]) -> None:
         for name in names:
-            if name not in ADAPTERS:
-                continue
-            try:
-                with warnings.catch_warnings():  # of frameworks, when they are imported
-                    warnings.simplefilter("ignore")
-                    importlib.import_module(f"myoptim.lab.frameworks.{name}").module()
-            except UsageError as error:
-                pytest.skip(str(error))
+            if name in missing:
+                pytest.skip(missing[name])
 
     return check
 

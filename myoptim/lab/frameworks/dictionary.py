@@ -49,6 +49,7 @@ class Entry:
         words: our name for each argument that is part of the rule, and theirs; `betas` may be two.
         here: what computes it here; where `switch` is set, by the value of that argument.
         switch: an argument that chooses between two rules.
+        positive: settings, in our words, that the framework wants above 0.
         written: how a call begins.
     """
 
@@ -57,6 +58,7 @@ class Entry:
     words: Words
     here: Mapping[Any, Reading]
     switch: str | None = None
+    positive: tuple[str, ...] = ()
     written: str = ""
 
     def settings(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +117,8 @@ class Framework:
 
 
 def _rows(place: str, *entries: tuple[Any, ...]) -> dict[str, Entry]:
-    """Entries by name. Each is: name, arguments, words, class or {switch value: reading}, switch."""
+    """Entries by name. Each is: name, arguments, words, class or {switch value: reading}, and, if
+    there are any, switch and positive settings."""
     rows: dict[str, Entry] = {}
     for name, arguments, words, here, *switch in entries:
         readings = here if isinstance(here, Mapping) else {None: _reading(here)}
@@ -248,12 +251,16 @@ _MLX = _rows(
         {"learning_rate": REQUIRED, "alpha": 0.99, "eps": 1e-8},
         _same("alpha", "eps", lr="learning_rate"),
         myoptim.RMSprop,
+        None,
+        ("eps",),
     ),
     (
         "Adagrad",
         {"learning_rate": REQUIRED, "eps": 1e-8},
         _same("eps", lr="learning_rate"),
         myoptim.Adagrad,
+        None,
+        ("eps",),
     ),
     (
         "Adam",
@@ -410,6 +417,8 @@ _TF1 = _rows(
         {"learning_rate": REQUIRED, "initial_accumulator_value": 0.1},
         _same("initial_accumulator_value", lr="learning_rate"),
         Reading(dialects.KerasAdagrad, {"eps": 0.0}),
+        None,
+        ("initial_accumulator_value",),
     ),
     (
         "RMSPropOptimizer",
@@ -436,9 +445,7 @@ def _of_ours(place: str, *classes: Callable[..., Any]) -> dict[str, Entry]:
         arguments = {p.name: p.default for p in inspect.signature(cls).parameters.values()}
         words = _same(*(name for name in arguments if name not in WITHOUT_EFFECT))
         name = cls.__name__
-        rows[name] = Entry(
-            name, arguments, words, {None: Reading(cls)}, written=f"{place}.{name}("
-        )
+        rows[name] = Entry(name, arguments, words, {None: Reading(cls)}, written=f"{place}.{name}(")
     return rows
 
 
@@ -468,9 +475,7 @@ FRAMEWORKS: dict[str, Framework] = {
         ),
         Framework("optax", "optax", "optax", ("optax",), _OPTAX),
         Framework("mlx", "mlx.optimizers", "mlx mlx-cpu", ("mlx.optimizers",), _MLX),
-        Framework(
-            "tinygrad", "tinygrad", "tinygrad", ("tinygrad.nn.optim", "nn.optim"), _TINYGRAD
-        ),
+        Framework("tinygrad", "tinygrad", "tinygrad", ("tinygrad.nn.optim", "nn.optim"), _TINYGRAD),
         Framework("sklearn", "sklearn", "scikit-learn", ("sklearn.neural_network",), _SKLEARN),
         Framework("paddle", "paddle", "paddlepaddle", ("paddle.optimizer",), _PADDLE),
         Framework(

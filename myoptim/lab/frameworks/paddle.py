@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from myoptim.lab.errors import UsageError
 from myoptim.lab.frameworks.adapter import Adapter, Array, load
 
 
 def module() -> Any:
-    """`paddle.optimizer`."""
+    """`paddle.optimizer`.
+
+    Raises:
+        UsageError: PaddlePaddle is not installed, or TensorFlow was imported before it.
+    """
+    if "tensorflow" in sys.modules and "paddle" not in sys.modules:
+        # Both bring symbols of the same names; the other way round they get on.
+        raise UsageError(
+            "PaddlePaddle 3 crashes when it is imported after TensorFlow: name paddle before tf1"
+        )
     with warnings.catch_warnings():  # of a compiler cache, and of deprecated syntax
         warnings.simplefilter("ignore")
         paddle = load("paddle", "paddle")
