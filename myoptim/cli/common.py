@@ -107,7 +107,7 @@ def _parse_pair(pair: str) -> tuple[str, Any]:
 
 
 def parse_names(text: str | None) -> list[str] | None:
-    """Read names with commas between them, not counting those in brackets; None where there are none.
+    """Read names with commas between them, other than in brackets; None where there are none.
 
     >>> parse_names("Adam, mine.py:Adam, optax:adam(1e-3, b1=0.95)")
     ['Adam', 'mine.py:Adam', 'optax:adam(1e-3, b1=0.95)']

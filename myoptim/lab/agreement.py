@@ -89,13 +89,11 @@ def agreement(a: Make, b: Make, schedule: Schedule, tolerance: float = TOLERANCE
     """
     way = [torch.zeros_like(start) for start in schedule.starts]
     largest, first = 0.0, None
-    for step, (one, other) in enumerate(
-        zip(drive(a, schedule), drive(b, schedule), strict=True), 1
-    ):
+    runs = zip(drive(a, schedule), drive(b, schedule), strict=True)
+    for step, (one, other) in enumerate(runs, 1):
         for index, start in enumerate(schedule.starts):
-            distances = _distances(
-                one.parameters[index], other.parameters[index], start, way[index]
-            )
+            values = one.parameters[index], other.parameters[index]
+            distances = _distances(*values, start, way[index])
             largest = max(largest, distances.max().item())
             if first is None and bool((distances > tolerance).any()):
                 first = _divergence(step, index, one, other, distances > tolerance, tolerance)
@@ -117,11 +115,15 @@ def _divergence(
     """Where it was, and in which quantity: the first buffer of one name that differs, or θ."""
     element = tuple(differs.nonzero()[0].tolist())
     shared = [name for name in a.buffers[index] if name in b.buffers[index] and name != "step"]
-    pairs = [(name, a.buffers[index][name], b.buffers[index][name]) for name in shared]
-    pairs.append((PARAM, a.parameters[index], b.parameters[index]))
-    for name, x, y in pairs:
-        apart = abs(float(x[element]) - float(y[element]))
-        if not apart <= tolerance * max(abs(float(x[element])), abs(float(y[element]))):
-            break
-    ulp = int(ulp_distance(x[element], y[element]))
-    return Divergence(step, NAMES[index], element, name, float(x[element]), float(y[element]), ulp)
+    buffers = {name: (a.buffers[index][name], b.buffers[index][name]) for name in shared}
+    pairs = {name: (x[element], y[element]) for name, (x, y) in buffers.items()}
+    apart = (
+        name
+        for name, (x, y) in pairs.items()
+        if not (x - y).abs() <= tolerance * torch.maximum(x.abs(), y.abs())
+    )
+    quantity = next(apart, PARAM)
+    here = (a.parameters[index][element], b.parameters[index][element])
+    x, y = pairs.get(quantity, here)
+    ulp = int(ulp_distance(x, y))
+    return Divergence(step, NAMES[index], element, quantity, x.item(), y.item(), ulp)

@@ -313,7 +313,7 @@ def _write(
         for name, value in settings.items()
         if name not in (*words, *reading.fixed) and value != _NEUTRAL.get(name, value)
     ]
-    refused = [name for name in entry.positive if not chosen[name] > 0]
+    refused = [name for name in entry.positive if chosen[name] <= 0]
     missing += [f"takes no {name}={chosen[name]!r}" for name in refused]
     own = {**_without_params(entry.settings({**entry.arguments, **arguments})), **reading.fixed}
     return _Candidate(entry, arguments, reading, own, tuple(missing), bool(refused), trick)
@@ -444,6 +444,7 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
     """The conventions that matter with these settings."""
     cls: Any = reading.cls
     value = {**hyperparameters(cls), **settings}
+    start = value.get("initial_scale")
     decoupled = value.get("decoupled_weight_decay", cls not in _COUPLED)
     said = [
         (value.get("momentum") and cls in _LR_IN_BUFFER, "the learning rate is in the buffer"),
@@ -453,10 +454,7 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
         ),
         (value.get("eps") and _eps_in_root(cls, value), "ε is inside the root"),
         (value.get("eps") and cls is dialects.KerasAdam, "ε is added before the correction"),
-        (
-            value.get("initial_scale"),
-            f"the average of squares starts at {value.get('initial_scale')}",
-        ),
+        (start, f"the average of squares starts at {start}"),
         (cls is dialects.MLXAdam, "there is no bias correction"),
         (cls is dialects.OptaxAMSGrad, "the maximum is over corrected averages"),
         (value.get("amsgrad"), "the maximum is over averages before their correction"),

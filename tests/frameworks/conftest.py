@@ -51,15 +51,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def missing() -> dict[str, str]:
     """Why a framework cannot be run, by its name, for those that cannot."""
-    reasons: dict[str, str] = {}
-    for name in sorted(ADAPTERS):  # paddle before tf1
+    reasons = {name: why_not(name) for name in sorted(ADAPTERS)}  # paddle before tf1
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def why_not(framework: str) -> str:
+    """Why a framework cannot be imported; empty if it can."""
+    with warnings.catch_warnings():  # of frameworks, when they are imported
+        warnings.simplefilter("ignore")
         try:
-            with warnings.catch_warnings():  # of frameworks, when they are imported
-                warnings.simplefilter("ignore")
-                importlib.import_module(f"myoptim.lab.frameworks.{name}").module()
+            importlib.import_module(f"myoptim.lab.frameworks.{framework}").module()
         except UsageError as error:
-            reasons[name] = str(error)
-    return reasons
+            return str(error)
+    return ""
 
 
 @pytest.fixture

@@ -148,8 +148,8 @@ def maker(call):
     if read.framework in ("torch", "myoptim"):
         return _of_torch(call)
     # In the words of `frameworks`, which has no modules: keras:Adam(…).
-    inside = ", ".join([*map(repr, read.positional), *(f"{k}={v!r}" for k, v in read.keywords.items()
-                                                       if k != "parameters")])  # fmt: skip
+    named = [f"{k}={v!r}" for k, v in read.keywords.items() if k != "parameters"]
+    inside = ", ".join([*map(repr, read.positional), *named])
     cls = resolve(f"{read.framework}:{read.name}({inside})")
     settings = given_settings(cls)
     return lambda params: cls(params, **settings)

@@ -103,9 +103,9 @@ def _discover(framework: str, name: str) -> Entry:
     known = FRAMEWORKS[framework].entries
     make = getattr(module, name, None)
     if framework == "sklearn" or not callable(make) or name.startswith("_"):
-        others = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise unknown(
-            f"optimizer of {framework}", name, known if framework == "sklearn" else others
+            f"optimizer of {framework}", name, known if framework == "sklearn" else public
         )
     parameters = inspect.signature(make).parameters.values()
     arguments = {

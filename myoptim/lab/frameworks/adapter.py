@@ -11,7 +11,7 @@ import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -71,7 +71,8 @@ class Adapter(ABC):
             for name, value in self.entry.defaults.items()
             if value is not REQUIRED and name != PARAMS
         }
-        self.param_groups = [{"params": self.params, **defaults, **self.given, **settings}]
+        group: dict[str, Any] = {**defaults, **self.given, **settings}
+        self.param_groups = [{PARAMS: self.params, **group}]
         self.state: dict[Tensor, dict[str, Tensor]] = {param: {} for param in self.params}
         self._begin([_array(param) for param in self.params])
 
@@ -84,7 +85,7 @@ class Adapter(ABC):
     @property
     def lr(self) -> float:
         """The learning rate as it is now."""
-        return float(self.param_groups[0]["lr"])
+        return float(cast("Any", self.param_groups[0]["lr"]))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Let the framework update every parameter from its gradient.

@@ -65,10 +65,11 @@ class Entry:
         """Our names and values for the framework's arguments, as far as they have a word."""
         settings: dict[str, Any] = {}
         for ours, theirs in self.words.items():
-            names = (theirs,) if isinstance(theirs, str) else theirs
-            if all(name in arguments for name in names):
-                values = tuple(arguments[name] for name in names)
-                settings[ours] = values if len(values) > 1 else _plain(values[0])
+            if isinstance(theirs, str):
+                if theirs in arguments:
+                    settings[ours] = _plain(arguments[theirs])
+            elif all(name in arguments for name in theirs):
+                settings[ours] = tuple(arguments[name] for name in theirs)
         return settings
 
     def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
