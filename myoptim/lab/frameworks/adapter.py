@@ -78,8 +78,13 @@ class Adapter(ABC):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The framework's arguments for the settings as they are now."""
-        settings = {k: v for k, v in self.param_groups[0].items() if k != PARAMS}
+        """The framework's arguments for the settings as they are now, without its defaults."""
+        defaults = self.entry.defaults
+        settings = {
+            name: value
+            for name, value in self.param_groups[0].items()
+            if name != PARAMS and (name == "lr" or value != defaults.get(name, REQUIRED))
+        }
         return self.entry.arguments_of(settings)
 
     @property
