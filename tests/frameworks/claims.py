@@ -388,7 +388,7 @@ CLAIMS = {claim.id: claim for claims in SECTIONS.values() for claim in claims}
 def outcome(claim: Claim, found: Agreement) -> str:
     """What a run came to, in a word or two."""
     if found.first is None:
-        return "equal bits" if found.distance == 0 else f"equal to {found.distance:.0e}"
+        return "equal to rounding" if found.distance == 0 else f"equal to {found.distance:.0e}"
     return f"differ at step {found.first.step}, by {found.distance:.0e}"
 
 
