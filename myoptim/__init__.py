@@ -9,16 +9,16 @@ Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, t
 
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-from myoptim import optimizer
-from myoptim.adagrad import Adagrad
-from myoptim.adam import Adam, AdamW
-from myoptim.rmsprop import RMSprop
-from myoptim.sgd import SGD, Momentum, Nesterov
+from myoptim import rules
+from myoptim.algorithms.adagrad import Adagrad
+from myoptim.algorithms.adam import Adam, AdamW
+from myoptim.algorithms.rmsprop import RMSprop
+from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
 
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
-OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
+OPTIMIZERS: dict[str, type[rules.TensorRule]] = {
     cls.__name__: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
 }
 

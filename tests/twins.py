@@ -15,7 +15,7 @@ from tensors import Spec, source
 from torch import Tensor
 from torch.optim import Optimizer
 
-from myoptim import executors
+from myoptim.execution import cpu, fused
 
 
 def parameter(values: Tensor) -> torch.nn.Parameter:
@@ -34,11 +34,11 @@ def save_and_load(state: Any) -> Any:
 @contextmanager
 def tiny_pieces() -> Iterator[None]:
     """Tensors of a few elements are cut, gathered and compiled as otherwise only large ones are."""
-    tiny = {"IN_CACHE": 64, "SMALL": 6, "TOGETHER": 24, "WORTH_GATHERING": 3, "WORTH_A_KERNEL": 4}
-    tiny |= {"AT_A_TIME": 20}
+    tiny = {"IN_CACHE": 64, "SMALL": 6, "PACK": 24, "WORTH_PACKING": 3, "AT_A_TIME": 20}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in tiny.items():
-            patch.setattr(executors, name, value)
+            patch.setattr(cpu, name, value)
+        patch.setattr(fused, "WORTH_A_KERNEL", 4)
         yield
 
 

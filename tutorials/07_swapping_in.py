@@ -42,6 +42,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import myoptim
+from myoptim.optimizer import declaration_of
 
 digits = load_digits()
 images = torch.tensor(digits.data, dtype=torch.float32) / 16
@@ -92,7 +93,8 @@ for name, ours in myoptim.OPTIMIZERS.items():
     model = new_model()
     curves[name] = train_epochs(model, ours(model.parameters(), lr=lr), range(EPOCHS))
     twin = new_model()
-    optimizer = ours.torch_twin(twin.parameters(), lr=lr, foreach=False, **ours.twin_kwargs)
+    declared = declaration_of(ours)
+    optimizer = declared.twin(twin.parameters(), lr=lr, foreach=False, **declared.twin_settings)
     torchs = train_epochs(twin, optimizer, range(EPOCHS))
     same_weights = all(map(torch.equal, model.parameters(), twin.parameters()))
     equal[name] = curves[name] == torchs and same_weights

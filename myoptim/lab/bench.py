@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -33,6 +33,7 @@ from torch.profiler import ProfilerActivity, profile
 import myoptim
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.race import versions
+from myoptim.optimizer import declaration_of
 
 #: Whose step is timed, in the order of the columns.
 COLUMNS = ("ours", "ours fused", "torch", "torch foreach", "torch fused")
@@ -363,6 +364,12 @@ def _time(
     return Timing(size, optimizer, len(taken["ours"]), medians, compiling)
 
 
+def _twin(cls: Any) -> Callable[..., torch.optim.Optimizer]:
+    """What makes the optimizer of torch that a class of ours equals."""
+    declared = declaration_of(cls)
+    return functools.partial(cast("Any", declared.twin), **declared.twin_settings)
+
+
 def _columns(
     cls: Any, size: Size, device: torch.device, fused: bool
 ) -> dict[str, torch.optim.Optimizer]:
@@ -371,7 +378,7 @@ def _columns(
     They are made in a random order: what is made first gets the memory that others left behind,
     in pieces, and is slower for it.
     """
-    twin = functools.partial(cls.torch_twin, **cls.twin_kwargs)
+    twin = _twin(cls)
     make = {
         "ours": cls,
         "ours fused": functools.partial(cls, fused=True),
@@ -454,13 +461,13 @@ def _rounds(
 def _measure_memory(size: str, optimizer: str, device: torch.device) -> Memory:
     cls: Any = myoptim.OPTIMIZERS[optimizer]
 
-    def peak(make: Callable[..., torch.optim.Optimizer], settings: dict[str, Any]) -> int:
-        made = make(_params(SIZES[size], device), **settings)
+    def peak(make: Callable[..., torch.optim.Optimizer]) -> int:
+        made = make(_params(SIZES[size], device))
         for _ in range(WARM_UP):
             made.step()
         return peak_bytes(made.step, device)
 
-    return Memory(size, optimizer, peak(cls, {}), peak(cls.torch_twin, cls.twin_kwargs))
+    return Memory(size, optimizer, peak(cls), peak(_twin(cls)))
 
 
 def peak_bytes(work: Callable[[], Any], device: torch.device) -> int:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from myoptim.lab.problems import Params, Problem, distance, flatten
 from myoptim.lab.resolve import construct, given_settings, label_of, resolve, user_code
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
+from myoptim.optimizer import declaration_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,9 +57,14 @@ class Racer:
         """What torch has under this name, run as its plain loop; None for others' optimizers."""
         if self.cls not in myoptim.OPTIMIZERS.values():
             return None
-        cls: Any = self.cls
-        settings = {**cls.twin_kwargs, **self.settings, "foreach": False}
-        return Racer(f"torch.optim.{cls.torch_twin.__name__}", cls.torch_twin, settings)
+        declared = declaration_of(self.cls)
+        if declared.twin is None:
+            return None
+        loop = (
+            {"foreach": False} if "foreach" in inspect.signature(declared.twin).parameters else {}
+        )
+        settings = {**declared.twin_settings, **self.settings, **loop}
+        return Racer(f"torch.optim.{declared.twin.__name__}", declared.twin, settings)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import optim_db
 from twins import Twins, attempt, save_and_load
 
+from myoptim.optimizer import declaration_of
+
 SPECS = [((), contiguous), ((0,), contiguous), ((4, 3), transposed), ((5,), strided)]
 SPECS += [((2, 3, 4, 5), channels_last)]
 
@@ -133,23 +135,38 @@ def goes_on_from(twins: Twins, checkpoint: dict[str, Any]) -> None:
 @each_row
 @each_choice
 def test_before_the_newer_flags(row: Row, choice: str) -> None:
-    """Keys that torch added to groups later."""
+    """Keys that torch added to groups later: ours are as the user gave them, torch's as by default."""
     checkpoint, twins = trained(row, options_of(row, choice))
     newer = next(info for info in optim_db if info.optim_cls is row.twin).not_og_supported_flags
     for group in checkpoint["param_groups"]:
         for flag in (*newer, "decoupled_weight_decay"):
             group.pop(flag, None)
-    goes_on_from(twins, checkpoint)
+    twins.ours.load_state_dict(copy.deepcopy(checkpoint))
+    twins.twin.load_state_dict(copy.deepcopy(checkpoint))
+    for flag in {*newer, "decoupled_weight_decay"} & set(twins.twin.defaults):
+        for group in twins.twin.param_groups:
+            group[flag] = {**twins.twin.defaults, **row.loop}[flag]
+    twins.compare()
+    for _ in range(3):
+        twins.step(twins.random_gradients(missing=0.2))
+    assert not twins.failed
 
 
 @each_row
 def test_missing_any_one_key(row: Row) -> None:
-    """Ours completes what torch would miss with a KeyError, from the signature's defaults."""
+    """Switches are completed as the user gave them; without a number it is another's checkpoint."""
     checkpoint, twins = trained(row, {})
-    for key in set(twins.ours.defaults) - {"initial_accumulator_value"}:
+    later = declaration_of(row.ours).later
+    for key, value in twins.ours.defaults.items():
         thinned = copy.deepcopy(checkpoint)
         for group in thinned["param_groups"]:
             group.pop(key, None)
+        if not isinstance(value, (bool, type(None))) and key not in later:
+            before = copy.deepcopy(twins.ours.state_dict())
+            with pytest.raises(ValueError, match=f"lacks {key}"):
+                twins.ours.load_state_dict(thinned)
+            assert_same_value(twins.ours.state_dict(), before, "after the error")
+            continue
         twins.ours.load_state_dict(thinned)
         if key in ("foreach", "fused"):
             assert not twins.ours.param_groups[0].get(key)

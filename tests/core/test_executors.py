@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from twins import Twins, attempt, failures_in_threads, tiny_pieces
 
-from myoptim import executors
+from myoptim.execution import cpu
 from myoptim.lab.bench import peak_bytes
 
 MB = 1e6
@@ -51,10 +51,10 @@ def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
 
 def test_sizes_lie_on_both_sides_of_the_limits() -> None:
     """The sizes above mean something only while they straddle the executors' own limits."""
-    limit = executors.SMALL
+    limit = cpu.SMALL
     assert {limit - 1, limit, limit + 1} <= set(SIZES)
-    assert sum(size <= limit for size in SIZES) >= executors.WORTH_GATHERING
-    assert max(SIZES) > executors.IN_CACHE
+    assert sum(size <= limit for size in SIZES) >= cpu.WORTH_PACKING
+    assert max(SIZES) > cpu.IN_CACHE
 
 
 @each_row

@@ -19,7 +19,7 @@ from torch.fx.experimental import _config as tracing_config
 from torch.optim import Optimizer, lr_scheduler
 from twins import failures_in_threads, parameter, save_and_load
 
-from myoptim import executors
+from myoptim.execution import fused as executor
 
 pytestmark = [
     pytest.mark.xdist_group("fused"),
@@ -48,7 +48,7 @@ CLOSE = {
 
 @pytest.fixture(autouse=True)
 def kernels_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "WORTH_A_KERNEL", 0)
+    monkeypatch.setattr(executor, "WORTH_A_KERNEL", 0)
 
 
 def specs(dtype: torch.dtype) -> list[Spec]:
@@ -277,7 +277,7 @@ def test_many_small_and_some_large(row: Row) -> None:
 
 
 def test_kernel_knows_the_length_of_each_row_however_torch_traces() -> None:
-    executors.compile_kernel.cache_clear()
+    executor.compile_kernel.cache_clear()
     row = next(row for row in ROWS if str(row) == "Adam")
     weights = [torch.ones(300, 70, requires_grad=True) for _ in range(2)]
     for weight in weights:
@@ -289,7 +289,7 @@ def test_kernel_knows_the_length_of_each_row_however_torch_traces() -> None:
 
 
 def test_kernels_compiled_in_several_threads() -> None:
-    executors.compile_kernel.cache_clear()
+    executor.compile_kernel.cache_clear()
 
     def step(row: Row) -> None:
         weight = torch.ones(5_000, requires_grad=True)

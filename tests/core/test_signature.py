@@ -9,6 +9,7 @@ from registry import FULL, ROWS, Row, each_row
 from torch import Tensor
 
 import myoptim
+from myoptim.optimizer import declaration_of
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
@@ -38,8 +39,8 @@ def test_public_names() -> None:
 
 @each_row
 def test_class_knows_its_twin(row: Row) -> None:
-    assert row.ours.torch_twin is row.twin
-    assert row.ours.twin_kwargs == row.twin_kwargs
+    assert declaration_of(row.ours).twin is row.twin
+    assert declaration_of(row.ours).twin_settings == row.twin_kwargs
     assert issubclass(row.ours, myoptim.Optimizer)
     assert issubclass(row.ours, torch.optim.Optimizer)
     # Whatever is computed, torch's class does not compute it.

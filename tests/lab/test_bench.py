@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 import myoptim
-from myoptim import executors
+from myoptim.execution import fused
 from myoptim.cli import app
 from myoptim.lab import bench as lab
 from myoptim.lab.bench import COLUMNS, FEWEST_ROUNDS, SIZES, Memory, Report, Timing, bench
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def nothing_compiled(monkeypatch):
     """No kernel is made: two scalars are updated without one, and compiling takes a while."""
-    monkeypatch.setattr(executors, "compile_kernel", lambda *_: None)
+    monkeypatch.setattr(fused, "compile_kernel", lambda *_: None)
 
 
 def run(*arguments):
@@ -249,7 +249,7 @@ def test_no_fused():
 @pytest.mark.xdist_group("fused")  # compiled kernels are kept for the life of a process
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler about itself
 def test_compiling_is_not_part_of_a_step():
-    executors.compile_kernel.cache_clear()
+    fused.compile_kernel.cache_clear()
     first, again = (bench(["Momentum"], ["mlp"], repeats=5).timings[0] for _ in range(2))
     assert first.compile_seconds > first.seconds["ours fused"]
     assert first.compile_seconds > 3 * again.compile_seconds

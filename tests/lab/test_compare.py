@@ -11,6 +11,7 @@ import myoptim
 from myoptim.lab.compare import compare
 from myoptim.lab.errors import UsageError
 from myoptim.lab.ulp import NAN_DISTANCE
+from myoptim.optimizer import declaration_of
 
 SHAPES = {"weight": (2, 3), "bias": (4,), "scale": ()}
 
@@ -93,13 +94,14 @@ def test_a_change_within_the_tolerance_is_not_reported(optimizer):
 @pytest.mark.parametrize("name", myoptim.OPTIMIZERS)
 def test_ours_equal_torchs(name, dtype):
     cls = myoptim.OPTIMIZERS[name]
-    options = {"settings_b": cls.twin_kwargs, "dtype": dtype, "steps": 30}
-    result = compare(cls, cls.torch_twin, **options)
+    declared = declaration_of(cls)
+    options = {"settings_b": declared.twin_settings, "dtype": dtype, "steps": 30}
+    result = compare(cls, declared.twin, **options)
     assert result.equal
     assert result.max_ulp == 0
     assert result.first_divergence is None
     assert "equal bits over 30 steps" in str(result)
-    assert compare(cls, cls.torch_twin, **options, problem="ravine").max_ulp == 0
+    assert compare(cls, declared.twin, **options, problem="ravine").max_ulp == 0
 
 
 def test_torchs_fused_adam_rounds_otherwise():

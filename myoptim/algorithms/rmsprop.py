@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import AT_LEAST_ZERO, Group, Optimizer
+from myoptim.algorithms.weight_decay import coupled
+from myoptim.declaration import Declaration
+from myoptim.hyperparameters import AT_LEAST_ZERO, EPSILON, LEARNING_RATE, Group
+from myoptim.rules import ElementwiseRule
 
 
 def rmsprop(
@@ -36,7 +39,14 @@ def rmsprop(
         param.add_(momentum_buffer, alpha=-lr)  #                    θ ← θ − η b
 
 
-class RMSprop(Optimizer):
+def buffer_names(group: Group) -> tuple[str, ...]:
+    """A buffer each for momentum and for the mean gradient, where they are asked for."""
+    momentum = ("momentum_buffer",) if group["momentum"] > 0 else ()
+    centered = ("grad_avg",) if group["centered"] else ()
+    return ("square_avg", *momentum, *centered)
+
+
+class RMSprop(ElementwiseRule):
     r"""RMSprop. Equals `torch.optim.RMSprop`. `RMSProp` is the same class.
 
     .. math::
@@ -62,7 +72,7 @@ class RMSprop(Optimizer):
             gives the same bits.
         maximize: ascend instead of descend.
         differentiable: let autograd record the step.
-        fused: True: one compiled pass over memory; see `myoptim.executors`. torch has no fused
+        fused: True: one compiled pass over memory; see `myoptim.execution`. torch has no fused
             RMSprop, so this argument is ours, and without it the groups do not carry the key.
 
     State, per parameter, from its first gradient on: `step` (0-dim float32) and, shaped like the
@@ -86,15 +96,20 @@ class RMSprop(Optimizer):
         tensor([ 0.9000, 99.9000], requires_grad=True)
     """
 
-    torch_twin = torch.optim.RMSprop
-    rule = staticmethod(rmsprop)
-    ranges = {
-        "lr": AT_LEAST_ZERO,
-        "alpha": AT_LEAST_ZERO,
-        "eps": AT_LEAST_ZERO,
-        "weight_decay": AT_LEAST_ZERO,
-        "momentum": AT_LEAST_ZERO,
-    }
+    _declaration = Declaration(
+        rule=rmsprop,
+        ranges={
+            "lr": LEARNING_RATE,
+            "alpha": AT_LEAST_ZERO,
+            "eps": EPSILON,
+            "weight_decay": AT_LEAST_ZERO,
+            "momentum": AT_LEAST_ZERO,
+        },
+        later=("momentum",),
+        buffers=buffer_names,
+        weight_decay=coupled,
+        twin=torch.optim.RMSprop,
+    )
 
     def __init__(
         self,
@@ -127,8 +142,3 @@ class RMSprop(Optimizer):
         if fused is not None:
             defaults["fused"] = fused
         super().__init__(params, defaults)
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        momentum = ("momentum_buffer",) if group["momentum"] > 0 else ()
-        centered = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *momentum, *centered)

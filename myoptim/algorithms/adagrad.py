@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import AT_LEAST_ZERO, Group, Optimizer
+from myoptim.algorithms.weight_decay import coupled
+from myoptim.declaration import Declaration
+from myoptim.hyperparameters import AT_LEAST_ZERO, EPSILON, LEARNING_RATE, Group
+from myoptim.rules import ElementwiseRule
 
 
 def adagrad(
@@ -19,7 +22,13 @@ def adagrad(
     param.addcdiv_(grad, denominator, value=-step_size)  #   θ ← θ − η′ g / (√s + ε)
 
 
-class Adagrad(Optimizer):
+def start_of_sum(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """s₀, in both parts of a complex number."""
+    start = group["initial_accumulator_value"]
+    return torch.full_like(param, complex(start, start) if param.is_complex() else start)
+
+
+class Adagrad(ElementwiseRule):
     r"""Adagrad. Equals `torch.optim.Adagrad`.
 
     .. math::
@@ -42,7 +51,7 @@ class Adagrad(Optimizer):
             gives the same bits.
         maximize: ascend instead of descend.
         differentiable: let autograd record the step.
-        fused: True: one compiled pass over memory; see `myoptim.executors`.
+        fused: True: one compiled pass over memory; see `myoptim.execution`.
 
     State, per parameter and from the start: `step` (:math:`t`, 0-dim float32) and `sum`
     (:math:`s`, shaped like the parameter). Sparse gradients touch only their own elements.
@@ -65,16 +74,21 @@ class Adagrad(Optimizer):
         tensor([ 0.9000, 99.9000], requires_grad=True)
     """
 
-    torch_twin = torch.optim.Adagrad
-    rule = staticmethod(adagrad)
-    ranges = {
-        "lr": AT_LEAST_ZERO,
-        "lr_decay": AT_LEAST_ZERO,
-        "weight_decay": AT_LEAST_ZERO,
-        "initial_accumulator_value": AT_LEAST_ZERO,
-        "eps": AT_LEAST_ZERO,
-    }
-    sparse_gradients = "by element"
+    _declaration = Declaration(
+        rule=adagrad,
+        ranges={
+            "lr": LEARNING_RATE,
+            "lr_decay": AT_LEAST_ZERO,
+            "weight_decay": AT_LEAST_ZERO,
+            "initial_accumulator_value": AT_LEAST_ZERO,
+            "eps": EPSILON,
+        },
+        buffers=("sum",),
+        new_buffer=start_of_sum,
+        weight_decay=coupled,
+        sparse="by element",
+        twin=torch.optim.Adagrad,
+    )
 
     def __init__(
         self,
@@ -104,16 +118,10 @@ class Adagrad(Optimizer):
         super().__init__(params, defaults)
         for group in self.param_groups:
             for param in group["params"]:
-                self.init_state(param, param, group)
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("sum",)
-
-    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        start = group["initial_accumulator_value"]
-        return torch.full_like(param, complex(start, start) if param.is_complex() else start)
+                self._init_state(param, param, group)
 
     def share_memory(self) -> None:
-        """Move the accumulators to shared memory, for training from several processes."""
+        """Move the state to shared memory, for training from several processes."""
         for state in self.state.values():
             state["sum"].share_memory_()
+            state["step"].share_memory_()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import AT_LEAST_ZERO, ZERO_TO_ONE, Group, Optimizer
+from myoptim.algorithms.weight_decay import coupled_or_decoupled
+from myoptim.declaration import Declaration
+from myoptim.hyperparameters import AT_LEAST_ZERO, BETAS, EPSILON, LEARNING_RATE, Group
+from myoptim.rules import ElementwiseRule
 
 
 def adam(
@@ -37,7 +41,29 @@ def adam(
     param.addcdiv_(exp_avg, root.add_(eps), value=-step_size)  #      θ ← θ − η m̂ / (√v̂ + ε)
 
 
-class Adam(Optimizer):
+def buffer_names(group: Group) -> tuple[str, ...]:
+    """Amsgrad keeps the largest second moment as well."""
+    return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
+
+
+def tensors_condition(group: Group) -> None:
+    """Where hyper-parameters that are tensors are taken."""
+    beta1, beta2 = group["betas"]
+    if not (isinstance(beta1, float) and isinstance(beta2, float)) and not (
+        isinstance(beta1, Tensor) and isinstance(beta2, Tensor)
+    ):
+        raise ValueError(
+            f"betas must be either both floats or both Tensors, not {beta1!r} and {beta2!r}"
+        )
+    for name, value in (("lr", group["lr"]), ("betas[0]", beta1)):
+        if isinstance(value, Tensor) and group["foreach"] and not group["capturable"]:
+            raise ValueError(
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True: "
+                f"give a float or capturable=True, not {value!r}"
+            )
+
+
+class Adam(ElementwiseRule):
     r"""Adam. Equals `torch.optim.Adam`.
 
     .. math::
@@ -65,7 +91,7 @@ class Adam(Optimizer):
         maximize: ascend instead of descend.
         capturable: make the step safe to record in a CUDA graph.
         differentiable: let autograd record the step.
-        fused: True: one compiled pass over memory; see `myoptim.executors`.
+        fused: True: one compiled pass over memory; see `myoptim.execution`.
         decoupled_weight_decay: decay as in `AdamW`.
 
     State, per parameter, from its first gradient on: `step` (:math:`t`, 0-dim float32) and, shaped
@@ -89,14 +115,21 @@ class Adam(Optimizer):
         tensor([ 0.9000, 99.9000], requires_grad=True)
     """
 
-    torch_twin = torch.optim.Adam
-    rule = staticmethod(adam)
-    ranges = {
-        "lr": AT_LEAST_ZERO,
-        "betas": ZERO_TO_ONE,
-        "eps": AT_LEAST_ZERO,
-        "weight_decay": AT_LEAST_ZERO,
-    }
+    _declaration = Declaration(
+        rule=adam,
+        ranges={
+            "lr": LEARNING_RATE,
+            "betas": BETAS,
+            "eps": EPSILON,
+            "weight_decay": AT_LEAST_ZERO,
+        },
+        condition=tensors_condition,
+        buffers=buffer_names,
+        weight_decay=coupled_or_decoupled,
+        zeros_tie=False,  # squares are never -0.0
+        sparse_hint=", please consider SparseAdam instead",
+        twin=torch.optim.Adam,
+    )
 
     def __init__(
         self,
@@ -129,27 +162,6 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def validate(self, group: Group) -> None:
-        super().validate(group)
-        beta1, beta2 = group["betas"]
-        if not (isinstance(beta1, float) and isinstance(beta2, float)) and not (
-            isinstance(beta1, Tensor) and isinstance(beta2, Tensor)
-        ):
-            raise ValueError(
-                f"betas must be either both floats or both Tensors, not {beta1!r} and {beta2!r}"
-            )
-        for name, value in (("lr", group["lr"]), ("betas[0]", beta1)):
-            if isinstance(value, Tensor) and group["foreach"] and not group["capturable"]:
-                raise ValueError(
-                    f"{name} as a Tensor is not supported for capturable=False and foreach=True: "
-                    f"give a float or capturable=True, not {value!r}"
-                )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        if group["amsgrad"]:
-            return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-        return ("exp_avg", "exp_avg_sq")
-
 
 class AdamW(Adam):
     r"""Adam with decoupled weight decay. Equals `torch.optim.AdamW`.
@@ -160,7 +172,7 @@ class AdamW(Adam):
 
     with :math:`\hat m_t` and :math:`\hat v_t` as in `Adam`. The decay shrinks the parameter by
     itself, before the rule, and never enters the averages; the line that does it stands in
-    `Optimizer.update`, beside the coupled one. In the paper :math:`\lambda` is not multiplied by
+    `weight_decay.py`, beside the coupled one. In the paper :math:`\lambda` is not multiplied by
     :math:`\eta`: :math:`\lambda_\text{paper} = \eta\,\lambda`.
 
     Arguments, state and errors are those of `Adam`, with `weight_decay=0.01` by default.
@@ -176,7 +188,7 @@ class AdamW(Adam):
         tensor([ 0.9500, 95.0000], requires_grad=True)
     """
 
-    torch_twin = torch.optim.AdamW
+    _declaration = replace(Adam._declaration, twin=torch.optim.AdamW)
 
     def __init__(
         self,

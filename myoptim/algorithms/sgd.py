@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, Group, Optimizer, decays
+from myoptim.algorithms.weight_decay import coupled
+from myoptim.declaration import Declaration
+from myoptim.hyperparameters import ANY_NUMBER, AT_LEAST_ZERO, LEARNING_RATE, Group
+from myoptim.rules import ElementwiseRule
 
 
 def sgd(
@@ -37,7 +42,31 @@ def sgd(
     param.add_(update, alpha=-lr)  #                                    θ ← θ − η u
 
 
-class SGD(Optimizer):
+def buffer_names(group: Group) -> tuple[str, ...]:
+    """Without momentum there is no buffer."""
+    return ("momentum_buffer",) if group["momentum"] != 0 else ()
+
+
+def like_gradient(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """A buffer laid out like the gradient that the rule is given, which writes the values: a sparse
+    gradient has a sparse buffer, and in half precision bits depend on how it lies in memory."""
+    param, grad = param.detach(), grad.detach()
+    grad = grad.neg() if group.get("maximize") else grad
+    decay = coupled(group)
+    return (decay(param, grad, weight_decay=1.0) if decay else grad).clone()
+
+
+def nesterov_condition(group: Group) -> None:
+    """Nesterov's look-ahead is that of an undamped buffer."""
+    if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+        raise ValueError(
+            "Nesterov momentum requires a momentum and zero dampening: allowed are "
+            f"momentum > 0 and dampening = 0, given were momentum={group['momentum']} and "
+            f"dampening={group['dampening']}"
+        )
+
+
+class SGD(ElementwiseRule):
     r"""Stochastic gradient descent, optionally with momentum. Equals `torch.optim.SGD`.
 
     .. math::
@@ -60,7 +89,7 @@ class SGD(Optimizer):
         foreach: True: over lists of tensors; False: tensor by tensor; None: the fastest that
             gives the same bits.
         differentiable: let autograd record the step.
-        fused: True: one compiled pass over memory; see `myoptim.executors`.
+        fused: True: one compiled pass over memory; see `myoptim.execution`.
 
     State, per parameter: `momentum_buffer` (:math:`b`, shaped like the parameter), from its first
     gradient on; nothing without momentum.
@@ -82,17 +111,23 @@ class SGD(Optimizer):
         tensor([0.8000, 0.8000], requires_grad=True)
     """
 
-    torch_twin = torch.optim.SGD
-    rule = staticmethod(sgd)
-    ranges = {
-        "lr": AT_LEAST_ZERO,
-        "momentum": AT_LEAST_ZERO,
-        "dampening": ANY_NUMBER,
-        "weight_decay": AT_LEAST_ZERO,
-    }
-    counts_steps = False
-    views_complex_as_real = False
-    sparse_gradients = "as they are"
+    _declaration = Declaration(
+        rule=sgd,
+        ranges={
+            "lr": LEARNING_RATE,
+            "momentum": AT_LEAST_ZERO,
+            "dampening": ANY_NUMBER,
+            "weight_decay": AT_LEAST_ZERO,
+        },
+        condition=nesterov_condition,
+        buffers=buffer_names,
+        new_buffer=like_gradient,
+        numbers={},
+        weight_decay=coupled,
+        sparse="as they are",
+        complex="as they are",
+        twin=torch.optim.SGD,
+    )
 
     def __init__(
         self,
@@ -121,24 +156,6 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def validate(self, group: Group) -> None:
-        super().validate(group)
-        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise ValueError(
-                "Nesterov momentum requires a momentum and zero dampening: allowed are "
-                f"momentum > 0 and dampening = 0, given were momentum={group['momentum']} and "
-                f"dampening={group['dampening']}"
-            )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] != 0 else ()
-
-    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        # Only the layout counts, the rule writes the values: a sparse gradient has a sparse buffer,
-        # and in half precision bits depend on how the buffer lies in memory.
-        group = {**group, "weight_decay": float(decays(group))}
-        return self.effective_gradient(group, param.detach(), grad.detach()).clone()
-
 
 class Momentum(SGD):
     r"""Heavy-ball momentum: `SGD` with `momentum=0.9` by default.
@@ -152,7 +169,7 @@ class Momentum(SGD):
     Source: Polyak, *Some methods of speeding up the convergence of iteration methods* (1964).
     """
 
-    twin_kwargs = {"momentum": 0.9}
+    _declaration = replace(SGD._declaration, twin_settings={"momentum": 0.9})
 
     def __init__(
         self,
@@ -196,7 +213,7 @@ class Nesterov(SGD):
     O(1/k²)* (1983); Sutskever et al. (2013), section 2.
     """
 
-    twin_kwargs = {"momentum": 0.9, "nesterov": True}
+    _declaration = replace(SGD._declaration, twin_settings={"momentum": 0.9, "nesterov": True})
 
     def __init__(
         self,

@@ -1,0 +1,99 @@
+"""What an algorithm says of itself: its rule, its state, and the ranges of its hyper-parameters.
+
+All of it is declared in one object, so that a class keeps every name but `_declaration` for its own
+methods and attributes. Nothing is guessed from names: what the engine needs to know is a field here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from myoptim.hyperparameters import Check, Group
+
+
+def zeros(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """The start value of a buffer: zeros, shaped and laid out like the parameter."""
+    return torch.zeros_like(param, memory_format=torch.preserve_format)
+
+
+def no_weight_decay(group: Group) -> None:
+    """There is none, or the rule has it."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An algorithm, as `TensorRule` and `ElementwiseRule` need to know it.
+
+    Attributes:
+        rule: updates a parameter and its buffers in place. Positional arguments are the parameter,
+            its gradient, and the buffers, named as in the state; keyword arguments are looked up in
+            the numbers of the state and in the parameter group. One named `first` says whether the
+            state was made at this step.
+        ranges: what is allowed for each numeric hyper-parameter; see `hyperparameters.py`.
+        condition: raises if hyper-parameters of a group do not go together.
+        later: hyper-parameters that torch added later, so that old checkpoints lack them. Those
+            whose default is True, False or None need not be named.
+        buffers: the names of the tensors that the rule keeps in the state, shaped like the
+            parameter, or a function that gives them under a group's settings.
+        new_buffer: makes one, from its name, the parameter, its gradient and the group.
+        numbers: the numbers per parameter that are kept in the state, with their start values or
+            functions of the group that give them. `step` is counted up before each update.
+        before, after: a rule for the other numbers, which are changed in place like buffers, run
+            before or after that of the parameter. Keyword arguments are those of a rule.
+        weight_decay: gives the rule of the decay under a group's settings, or None where there is
+            no decay; see `algorithms/weight_decay.py`. It is run before the rule of the algorithm.
+        zeros_tie: whether the rule may take a maximum or minimum of 0.0 and -0.0. Then elements must
+            stay where they are in their tensor, since torch's kernels choose by the position.
+        sparse: what the rule makes of a sparse gradient: refuse it, take it as it is, be run on the
+            elements that it names, or refuse any other.
+        sparse_hint: added to the error about a sparse gradient.
+        complex: what it makes of a complex parameter: see it as pairs of real numbers, take it as it
+            is, or refuse it.
+        twin: the class of torch.optim that this one equals, if there is one.
+        twin_settings: the arguments that make the twin's defaults those of this class.
+    """
+
+    rule: Callable[..., None] | None = None
+    ranges: Mapping[str, Check] = field(default_factory=dict[str, Check])
+    condition: Callable[[Group], None] | None = None
+    later: tuple[str, ...] = ()
+    buffers: tuple[str, ...] | Callable[[Group], tuple[str, ...]] = ()
+    new_buffer: Callable[[str, Tensor, Tensor, Group], Tensor] = zeros
+    numbers: Mapping[str, float | Callable[[Group], Any]] = field(
+        default_factory=lambda: {"step": 0.0}
+    )
+    before: Callable[..., None] | None = None
+    after: Callable[..., None] | None = None
+    weight_decay: Callable[[Group], Callable[..., Any] | None] = no_weight_decay
+    zeros_tie: bool = True
+    sparse: Literal["refused", "as they are", "by element", "only"] = "refused"
+    sparse_hint: str = ""
+    complex: Literal["as pairs", "as they are", "refused"] = "as pairs"
+    twin: type[torch.optim.Optimizer] | None = None
+    twin_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        """The names of the buffers under a group's settings."""
+        return self.buffers(group) if callable(self.buffers) else self.buffers
+
+    @cached_property
+    def takes(self) -> frozenset[str]:
+        """The keyword arguments of the rule."""
+        return keywords(self.rule)
+
+
+def keywords(rule: Callable[..., Any] | None) -> frozenset[str]:
+    """The keyword arguments of a rule."""
+    return frozenset(inspect.getfullargspec(rule).kwonlyargs if rule else ())
+
+
+def positional(rule: Callable[..., Any]) -> tuple[str, ...]:
+    """The positional arguments of a rule."""
+    return tuple(inspect.getfullargspec(rule).args)

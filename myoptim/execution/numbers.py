@@ -1,0 +1,93 @@
+"""The numbers per parameter that are kept in its state as 0-dim tensors, such as `step`.
+
+A rule is given them as plain numbers, so parameters go together where they are equal. Where nothing
+may be read, because a graph is recorded, each parameter stays by itself with its own tensors.
+"""
+
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from myoptim.execution import private
+from myoptim.execution.columns import Columns
+from myoptim.execution.foreach import number_as_tensor
+
+_add_to_each: Any = getattr(torch, "_foreach_add_", None)
+
+
+def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
+    """A number as a 0-dim tensor of its own."""
+    dtype = private.scalar_dtype(fused)
+    if isinstance(value, Tensor):
+        return value.detach().clone().to(dtype=dtype, device=device)
+    return torch.tensor(value, dtype=dtype, device=device)
+
+
+def count_up(counters: list[Tensor]) -> None:
+    """Add one to each counter, whatever its type."""
+    if len(counters) == 1 or _add_to_each is None:
+        for counter in counters:
+            counter += 1
+    elif torch.compiler.is_compiling() or not _are_floats_on_cpu(counters):
+        _add_to_each(counters, 1)
+    else:  # a number would be made a tensor anew for every counter
+        _add_to_each(counters, number_as_tensor(1.0, counters[0].dtype), alpha=1.0)
+
+
+def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
+    kinds = {(counter.dtype, counter.device.type) for counter in counters}
+    return len(kinds) == 1 and kinds <= {(torch.float32, "cpu"), (torch.float64, "cpu")}
+
+
+def read(counters: list[Tensor]) -> list[float]:
+    """The counters as numbers; from an accelerator all at once, since each time waits for it."""
+    if counters[0].is_cpu or len({counter.device for counter in counters}) > 1:
+        return [counter.item() for counter in counters]
+    return torch.stack(counters).tolist()
+
+
+def by_value(
+    columns: Sequence[Sequence[Any]], count: int, readable: bool
+) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
+    """The places of the parameters that have equal numbers.
+
+    Args:
+        columns: 0-dim tensors, or values of Python, one for each parameter.
+        count: how many parameters there are.
+        readable: whether tensors may be read; else each parameter comes with its own.
+
+    Yields:
+        The numbers, and the places of the parameters that have them.
+    """
+    if not readable:
+        for i in range(count):
+            yield tuple(column[i] for column in columns), [i]
+        return
+    values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
+    keys = list(zip(*values, strict=True))
+    if not keys or keys.count(keys[0]) == count:
+        yield keys[0] if keys else (), range(count)
+        return
+    places: dict[Any, list[int]] = {}
+    for i, key in enumerate(keys):
+        places.setdefault(key, []).append(i)
+    yield from places.items()
+
+
+def check_capturable(params: list[Tensor], numbers: Columns) -> None:
+    """Raise, as torch does, unless a graph can hold the update of these parameters."""
+    allowed = private.capturable_devices()
+    for param, *kept in zip(params, *numbers, strict=True):
+        device = param.device.type
+        given = [device, *[number.device.type for number in kept]]
+        if device not in allowed or len(set(given)) > 1:
+            raise AssertionError(
+                "If capturable=True, params and state_steps must be on supported devices: "
+                f"{allowed}; given were {', '.join(dict.fromkeys(given))}."
+            )

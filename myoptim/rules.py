@@ -1,0 +1,322 @@
+"""One rule per parameter: from `step()` down to the rule of the algorithm.
+
+`TensorRule` gives the rule real tensors, one parameter after the other: it may use whatever torch
+has. `ElementwiseRule` needs a rule of elementwise operators only, and for that runs it over lists,
+in chunks, packed, as a function and in compiled kernels (`execution`). All arithmetic that does not
+stand in an algorithm's own file is in `_update`; all bookkeeping is above it.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from myoptim.declaration import keywords, positional
+from myoptim.execution import Columns, Executor, Update, executor, numbers, records
+from myoptim.execution.columns import PLAIN, each_row, in_order, take
+from myoptim.execution.foreach import TensorList
+from myoptim.execution.functional import view_as_real
+from myoptim.execution.graph import trace
+from myoptim.execution.sparse import view_elements
+from myoptim.hyperparameters import Group
+from myoptim.optimizer import Optimizer
+
+
+class TensorRule(Optimizer):
+    """An optimizer whose declaration has a rule, run on one parameter after the other.
+
+    The rule may be given tensors of any shape, and may use any function of torch. Flags that ask
+    for another way of running are not for it.
+    """
+
+    # ------------------------------------------------------------------ down to the rule
+
+    def _step_group(self, group: Group) -> None:
+        """Update the parameters of one group that have a gradient."""
+        declared = self._declaration
+        if torch.compiler.is_compiling() and (declared.numbers or declared.buffers):
+            self._init_group(group)
+        names = declared.buffer_names(group)
+        columns, counters, new = self._collect(group, names)
+        if not columns[0]:
+            return
+        decay = declared.weight_decay(group)
+        if decay is not None:
+            decay = functools.partial(decay, **_scalars(decay, group))
+        update = functools.partial(self._update, group, names, decay)
+        execute = self._executor(group, update, len(columns))
+        for run in self._runs(columns, counters):
+            if len(run) == len(columns[0]):
+                self._step_run(group, update, execute, columns, counters, new)
+            else:
+                part, kept = take(columns, run), take(counters, run)
+                self._step_run(
+                    group, update, execute, part, kept, [j for j, i in enumerate(run) if i in new]
+                )
+
+    def _step_run(
+        self,
+        group: Group,
+        update: Update,
+        execute: Executor,
+        columns: Columns,
+        counters: Columns,
+        new: Sequence[int],
+    ) -> None:
+        """Count up, then update together the parameters whose numbers are equal."""
+        declared = self._declaration
+        if "step" in declared.numbers:
+            numbers.count_up(counters[0])
+        if declared.before is not None:
+            self._change_numbers(declared.before, group, counters)
+        scalars = _scalars(declared.rule, group)
+        for given, places in self._by_numbers(declared.takes, group, counters, new, columns[0]):
+            part = columns if len(places) == len(columns[0]) else take(columns, places)
+            execute(functools.partial(update, {**scalars, **given}), part)
+        if declared.after is not None:
+            self._change_numbers(declared.after, group, counters)
+
+    def _update(
+        self,
+        group: Group,
+        names: tuple[str, ...],
+        decay: Callable[..., Any] | None,
+        scalars: dict[str, Any],
+        param: Any,
+        grad: Any,
+        *buffers: Any,
+    ) -> None:
+        """Update one parameter and its buffers in place; the gradient stays as it is.
+
+        This is all the arithmetic there is: what every algorithm does first, then its rule.
+
+        Args:
+            group: the parameter's group.
+            names: the names of the buffers.
+            decay: the rule of weight decay, if there is any.
+            scalars: the arguments of the algorithm's rule that are no tensors.
+            param: θ, of any shape.
+            grad: the gradient g, shaped like the parameter.
+            buffers: the parameter's state.
+        """
+        declared: Any = self._declaration
+        if group.get("maximize"):
+            grad = grad.neg()  #  g ← −g
+        if decay is not None:
+            grad = decay(param, grad)
+        tensors: Sequence[Any] = (param, grad, *buffers)
+        if grad.is_sparse and declared.sparse == "by element":
+            tensors = view_elements(*tensors)
+        elif param.is_complex() and declared.complex == "as pairs":
+            tensors = [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in tensors]
+        param, grad, *buffers = tensors
+        declared.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
+
+    # ------------------------------------------------------------------ how it is run
+
+    def _executor(self, group: Group, update: Update, width: int) -> Executor:
+        """What runs the rule on columns of parameters."""
+        return each_row
+
+    def _runs(self, columns: Columns, counters: Columns) -> Sequence[Sequence[int]]:
+        """The places of parameters that are counted and updated together, in their order."""
+        return [[i] for i in range(len(columns[0]))]
+
+    # ------------------------------------------------------------------ state
+
+    def _collect(
+        self, group: Group, names: tuple[str, ...]
+    ) -> tuple[Columns, Columns, Sequence[int]]:
+        """The tensors of every parameter that has a gradient, made if they are not there yet.
+
+        Returns:
+            The columns [parameters, gradients, *buffers], the columns of numbers, and the places of
+            the parameters whose state was made now.
+        """
+        params = [param for param in group["params"] if param.grad is not None]
+        grads = [param.grad for param in params]
+        for param, grad in zip(params, grads, strict=True):
+            self._check_kind(param, grad, group)
+        keys = (*self._declaration.numbers, *names)
+        if not keys:
+            return [params, grads], [], ()
+        states = [self.state[param] for param in params]
+        new: list[int] = []
+        try:
+            kept = [[state[key] for state in states] for key in keys]
+            complete = PLAIN.issuperset(map(type, itertools.chain(*kept)))
+        except KeyError:
+            kept, complete = [], False
+        if not complete:
+            for param, state in zip(params, states, strict=True):
+                self._complete_state(state, param, group)
+            new = [i for i, state in enumerate(states) if any(key not in state for key in keys)]
+            for i in new:
+                self._init_state(params[i], grads[i], group)
+            kept = [[state[key] for state in states] for key in keys]
+        count = len(keys) - len(names)
+        return [params, grads, *kept[count:]], kept[:count], new
+
+    def _init_state(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        """Make what the parameter's state lacks under this group's settings."""
+        declared, state = self._declaration, self.state[param]
+        for name, start in declared.numbers.items():
+            if name not in state:
+                value = start(group) if callable(start) else start
+                state[name] = self._new_number(value, param, group)
+        for name in declared.buffer_names(group):
+            if name not in state:
+                state[name] = declared.new_buffer(name, param, grad, group)
+
+    def _init_group(self, group: Group) -> None:
+        """Make the state of a group. torch.compile looks for a method of this name and runs it in
+        plain Python, so that the first step needs no graph of its own."""
+        for param in group["params"]:
+            if param.grad is not None:
+                self._init_state(param, param.grad, group)
+
+    def _check_kind(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        """Raise, before anything of the group is changed, if the rule does not take these."""
+        declared, name = self._declaration, type(self).__name__
+        if param.is_complex() and declared.complex == "refused":
+            raise RuntimeError(f"{name} does not support complex parameters")
+        if not grad.is_sparse:
+            if declared.sparse == "only":
+                raise RuntimeError(
+                    f"{name} does not support dense gradients, please consider Adam instead"
+                )
+            return
+        if declared.sparse == "refused":
+            raise RuntimeError(f"{name} does not support sparse gradients{declared.sparse_hint}")
+        if declared.weight_decay(group) is not None:
+            raise RuntimeError(
+                "weight_decay option is not compatible with sparse gradients: it must be 0"
+            )
+        if group.get("fused"):
+            raise RuntimeError(f"`fused` {name} does not support sparse gradients")
+
+    # ------------------------------------------------------------------ numbers
+
+    def _by_numbers(
+        self,
+        takes: frozenset[str],
+        group: Group,
+        counters: Columns,
+        new: Sequence[int],
+        params: Sequence[Any],
+    ) -> list[tuple[dict[str, Any], Sequence[int]]]:
+        """What a rule takes of the state's numbers, each with the places where they are so."""
+        declared = self._declaration
+        wanted = [i for i, name in enumerate(declared.numbers) if name in takes]
+        names = [name for name in declared.numbers if name in takes]
+        columns = [counters[i] for i in wanted]
+        if "first" in takes:
+            chosen = set(new)
+            names.append("first")
+            columns = [*columns, [i in chosen for i in range(len(params))]]
+        readable = not (group.get("capturable") or torch.compiler.is_compiling())
+        return [
+            (dict(zip(names, values, strict=True)), places)
+            for values, places in numbers.by_value(columns, len(params), readable)
+        ]
+
+    def _change_numbers(self, rule: Callable[..., None], group: Group, counters: Columns) -> None:
+        """Run a rule on numbers of the state: those that it takes by position are changed."""
+        changed = [list(self._declaration.numbers).index(name) for name in positional(rule)]
+        scalars = _scalars(rule, group)
+        for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
+            columns = take([counters[i] for i in changed], places)
+            if len(places) == 1:
+                rule(*[column[0] for column in columns], **scalars, **given)
+            else:
+                rule(*map(TensorList, columns), **scalars, **given)
+
+
+class ElementwiseRule(TensorRule):
+    """An optimizer whose rule uses elementwise operators only, and so runs in every way.
+
+    Flags of the group, all of which may be missing: `maximize`, `foreach`, `fused`,
+    `differentiable`, `capturable`; see `execution`.
+    """
+
+    _rule_was_traced = False
+
+    def _executor(self, group: Group, update: Update, width: int) -> Executor:
+        declared = self._declaration
+        scalars = _scalars(declared.rule, group)
+        values = itertools.chain(scalars.values(), *map(_members, scalars.values()))
+        chosen = executor(group, values, declared.zeros_tie)
+        if not self._rule_was_traced and chosen is not each_row:
+            # Whatever way these parameters go, a rule that is not elementwise is refused.
+            given = {name: 1.0 for name in declared.numbers if name in declared.takes}
+            given |= {"first": False} if "first" in declared.takes else {}
+            if not any(isinstance(value, Tensor) for value in scalars.values()):
+                trace(functools.partial(update, {**scalars, **given}), width)
+            self._rule_was_traced = True
+        return chosen
+
+    def _runs(self, columns: Columns, counters: Columns) -> Sequence[Sequence[int]]:
+        if torch.compiler.is_compiling():
+            return [range(len(columns[0]))]
+        return in_order(columns, counters)
+
+    def _collect(
+        self, group: Group, names: tuple[str, ...]
+    ) -> tuple[Columns, Columns, Sequence[int]]:
+        columns, counters, new = super()._collect(group, names)
+        if group.get("capturable") and not torch.compiler.is_compiling():
+            numbers.check_capturable(columns[0], counters)
+        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if scale is None and overflow is None:
+            return columns, counters, new
+        if not group.get("fused"):
+            raise AssertionError(
+                "Expected grad_scale and found_inf to be None: only fused=True unscales gradients"
+            )
+        if overflow is not None and overflow.item():
+            return [[], []], [], ()
+        if scale is not None:
+            columns[1] = [grad / scale.to(grad.device) for grad in columns[1]]
+        return columns, counters, new
+
+
+@functools.lru_cache(maxsize=256)
+def _keyword_names(rule: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(sorted(keywords(rule)))
+
+
+def _scalars(rule: Any, group: Group) -> dict[str, Any]:
+    """The keyword arguments of a rule that are hyper-parameters, as they are in the group."""
+    recorded = records(group)
+    return {
+        name: value if type(value := group[name]) is float else _scalar(name, value, recorded)
+        for name in _keyword_names(rule)
+        if name in group
+    }
+
+
+def _scalar(name: str, value: Any, recorded: bool) -> Any:
+    """A hyper-parameter as a rule takes it: tensors without dimensions, and numbers that are real.
+
+    Raises:
+        RuntimeError: a schedule has made a complex number of it.
+    """
+    if isinstance(value, (tuple, list)):
+        return type(value)(_scalar(name, member, recorded) for member in value)  # pyright: ignore
+    if isinstance(value, complex):
+        if value.imag:
+            raise RuntimeError(f"{name} must be a real number, not {value}")
+        return value.real
+    if isinstance(value, Tensor):
+        # A kernel takes the value of a tensor, unless that would lose its gradient.
+        return value.squeeze() if recorded else value.squeeze().detach()
+    return value
+
+
+def _members(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple) else ()
