@@ -298,8 +298,8 @@ class _Judgement:
         divergence = self.examination.divergence(self.reference, probes)
         diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
         error = next((r.error for r in self.records(probes) if r.error is not None), None)
-        known = diagnosis.ids or diagnosis.edits or error is None
-        message = f"{diagnosis}" if known else described(error)
+        known = diagnosis.ids or diagnosis.edits
+        message = f"{diagnosis}" if known or error is None else described(error)
         self.fail("rule", message, diagnosis, divergence)
         contract = {mistake.id for mistake in CONTRACT}
         return self.reference if found and contract & set(found.ids) else found

@@ -79,9 +79,7 @@ class Candidate:
 
     def also(self, mistake: Mistake, edits: Form) -> "Candidate":
         """This one with another mistake made as well."""
-        return Candidate(
-            self.optimizer, self.edits + edits, (*self.ids, mistake.id), self.searched
-        )
+        return Candidate(self.optimizer, self.edits + edits, (*self.ids, mistake.id), self.searched)
 
     def with_edit(self, edit: Edit) -> "Candidate":
         """This one with another edit made as well."""
@@ -513,9 +511,7 @@ def _same(
     return Examination(own, examination.names).explains(other, probes)
 
 
-def _begins(
-    examination: Examination, base: Candidate, probes: Sequence[Probe]
-) -> tuple[str, str]:
+def _begins(examination: Examination, base: Candidate, probes: Sequence[Probe]) -> tuple[str, str]:
     """The first statement whose value cannot be the reference's, and how the numbers differ."""
     for probe in examination.run(probes):
         record = examination.records[probe.name]

@@ -3,8 +3,8 @@
 A rule is given as the syntax tree of a method that moves one parameter. An edit is one change: of a
 name, a constant, a sign, an operator; a factor, term, root, square or statement dropped or added;
 parentheses set elsewhere; statements in another order; a value of the step before; a first step
-apart; a buffer seeded, written back or kept in less precision; a condition on the tensor; a norm for
-an element. `edits` yields them all, in a fixed order, simple ones first within a place.
+apart; a buffer seeded, written back or kept in less precision; a condition on the tensor; a norm
+for an element. `edits` yields them all, in a fixed order, simple ones first within a place.
 
 Nothing here knows an optimizer: names, hyper-parameters and state are read off the method.
 """
@@ -164,13 +164,15 @@ _USUAL_NUMBERS = (1e-8, 1e-7, 1e-6, 1e-10, 0.9, 0.99, 0.999, 0.1, 0.01, 0.001)
 _TENSORS = ("torch.zeros_like(p)", "torch.ones_like(p)", "p.grad")
 _SEEDS = (
     "torch.zeros_like(p)", "torch.ones_like(p)", "p.grad.clone()", "p.grad * p.grad",
-    "p.grad.abs()", "-p.grad", "p.detach().clone()", "p.detach() * p.detach()", "torch.full_like(p, 0.1)",
-    "torch.full_like(p, 0.5)", "torch.full_like(p, 0.01)", "torch.full_like(p, 1e-8)",
+    "p.grad.abs()", "-p.grad", "p.detach().clone()", "p.detach() * p.detach()",
+    "torch.full_like(p, 0.1)", "torch.full_like(p, 0.5)", "torch.full_like(p, 0.01)",
+    "torch.full_like(p, 1e-8)",
 )  # fmt: skip
 _SHRINKS = (
     "P.sub_(E)", "P.add_(E)", "P.mul_(E)", "P.sub_(E * g)", "P.sub_(E * g.abs())",
     "P.sub_(E * P.grad)", "P.sub_(E * P.sign())", "P.sub_(E * P * P)", "P.sub_(E * P.norm())",
-    "P.sub_(E * P / P.norm())", "P.sub_(E * P.abs())", "P.sub_(E * P.mean())", "P.mul_(1 - E).clamp_(0)",
+    "P.sub_(E * P / P.norm())", "P.sub_(E * P.abs())",
+    "P.sub_(E * P.mean())", "P.mul_(1 - E).clamp_(0)",
 )  # fmt: skip
 """What may be done in place of P.mul_(1 - E)."""
 _CONDITIONS = (
@@ -201,7 +203,8 @@ def _filled(node: Any, nodes: dict[str, ast.expr]) -> Any:
     if not isinstance(node, ast.AST):
         return [_filled(item, nodes) for item in node] if isinstance(node, list) else node  # pyright: ignore[reportUnknownVariableType]
     parts = {name: _filled(getattr(node, name), nodes) for name in node._fields}
-    return type(node)(**parts, **(_AT if isinstance(node, ast.expr | ast.keyword) else {}))
+    kind: Any = type(node)
+    return kind(**parts, **(_AT if isinstance(node, ast.expr | ast.keyword) else {}))
 
 
 def put(node: Any, path: Path, new: Any) -> Any:
@@ -266,25 +269,26 @@ def _binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
 
 def _regrouped(node: ast.expr) -> Iterator[ast.expr]:
     """The same names and operators, with parentheses elsewhere."""
+    if isinstance(node, ast.BinOp):
+        left, op, right = node.left, node.op, node.right
+        if isinstance(right, ast.BinOp):
+            yield _binary(_binary(left, op, right.left), right.op, right.right)
+        if isinstance(left, ast.BinOp):
+            yield _binary(left.left, left.op, _binary(left.right, op, right))
+        if _is_root(right):
+            yield fill("E.sqrt()", E=_binary(left, op, _owner(right)))
+        if _is_root(left):
+            yield fill("E.sqrt()", E=_binary(_owner(left), op, right))
+    elif _is_root(node) and isinstance(inner := _owner(node), ast.BinOp):
+        yield _binary(fill("E.sqrt()", E=inner.left), inner.op, inner.right)
+
+
+def _is_root(node: ast.expr) -> bool:
     match node:
-        case ast.BinOp(left=left, op=op, right=ast.BinOp(left=a, op=inner, right=b)):
-            yield _binary(_binary(left, op, a), inner, b)
-    match node:
-        case ast.BinOp(left=ast.BinOp(left=a, op=inner, right=b), op=op, right=right):
-            yield _binary(a, inner, _binary(b, op, right))
-    match node:
-        case ast.BinOp(left=left, op=op, right=ast.Call(func=ast.Attribute("sqrt"), args=[])):
-            yield fill("E.sqrt()", E=_binary(left, op, _owner(node.right)))
-        case ast.BinOp(
-            left=ast.Call(func=ast.Attribute(attr="sqrt"), args=[]) as root, op=op, right=right
-        ):
-            yield fill("E.sqrt()", E=_binary(_owner(root), op, right))
-        case ast.Call(
-            func=ast.Attribute(value=ast.BinOp(left=a, op=op, right=b), attr="sqrt"), args=[]
-        ):
-            yield _binary(fill("E.sqrt()", E=a), op, b)
+        case ast.Call(func=ast.Attribute(attr="sqrt"), args=[]):
+            return True
         case _:
-            pass
+            return False
 
 
 def _exchanged(node: ast.BinOp, scope: Scope) -> Iterator[Alternative]:
@@ -427,7 +431,9 @@ def _alternatives(node: ast.expr, scope: Scope, product: bool) -> Iterator[Alter
 class _Method:
     """One method: its statements with what is in scope at each, and its edits."""
 
-    def __init__(self, function: ast.FunctionDef, hyper: Iterable[ast.expr], keys: set[str]) -> None:
+    def __init__(
+        self, function: ast.FunctionDef, hyper: Iterable[ast.expr], keys: set[str]
+    ) -> None:
         self.function = function
         self.arguments = {argument.arg for argument in function.args.args}
         self.scope = Scope(
@@ -555,7 +561,14 @@ class _Method:
     def of_statement(self, path: Path, statement: ast.stmt) -> Iterator[Edit]:
         """A statement dropped, made twice, under a condition, or of another kind."""
         yield self.edit(
-            path, [ast.Pass(**_AT)], statement, None, SIMPLE, "{old} is missing", statement, statement
+            path,
+            [ast.Pass(**_AT)],
+            statement,
+            None,
+            SIMPLE,
+            "{old} is missing",
+            statement,
+            statement,
         )
         yield self.edit(
             path, [statement] * 2, statement, statement, USUAL, "{old} is done twice", statement,
@@ -590,7 +603,10 @@ class _Method:
             return
         for condition in ("not g.any()", "p.dim() < 2", "p.dim() > 1"):
             guard = ast.parse(f"if {condition}: return").body[0]
-            start = sum(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in self.function.body[:1])  # a docstring
+            start = sum(
+                isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)
+                for s in self.function.body[:1]
+            )  # a docstring
             body = [*self.function.body[:start], guard, *self.function.body[start:]]
             first = self.function.body[start]
             yield Edit(
@@ -635,9 +651,7 @@ def scope_copy(scope: Scope) -> Scope:
 def _moves(statement: ast.stmt) -> Iterator[ast.stmt]:
     """Another way to move: up for down, by the value itself."""
     match statement:
-        case ast.Expr(
-            value=ast.Call(func=ast.Attribute(value=owner, attr="sub_"), args=[by])
-        ):
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr="sub_"), args=[by])):
             yield ast.Expr(fill("P.add_(E)", P=owner, E=by), **_AT)
             yield ast.Expr(fill("P.copy_(E)", P=owner, E=by), **_AT)
             yield ast.Expr(fill("P.copy_(-E)", P=owner, E=by), **_AT)
@@ -657,7 +671,9 @@ def _moves(statement: ast.stmt) -> Iterator[ast.stmt]:
 def _pairs(statement: ast.stmt, scope: Scope) -> Iterator[ast.stmt]:
     """A pair taken apart in another way: exchanged, one of them twice, or complemented."""
     match statement:
-        case ast.Assign(targets=[ast.Tuple(elts=[_, _])], value=value) if not scope.is_tensor(value):
+        case ast.Assign(targets=[ast.Tuple(elts=[_, _])], value=value) if not scope.is_tensor(
+            value
+        ):
             for template in (
                 "(E[1], E[0])", "(E[0], E[0])", "(E[1], E[1])", "(1 - E[0], 1 - E[1])",
                 "(1 - E[0], E[1])", "(E[0], 1 - E[1])", "(0.9, 0.999)",
@@ -700,9 +716,7 @@ def methods_of(text: str, optimizer: str) -> dict[str, ast.FunctionDef]:
     return found
 
 
-def edits(
-    methods: dict[str, ast.FunctionDef], text: str, hyper: dict[str, Any]
-) -> Iterator[Edit]:
+def edits(methods: dict[str, ast.FunctionDef], text: str, hyper: dict[str, Any]) -> Iterator[Edit]:
     """All edits of the rule of a class, in a fixed order.
 
     Args:

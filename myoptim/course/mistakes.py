@@ -1196,8 +1196,7 @@ CONTRACT = (
 OTHER_WAYS: tuple[Form, ...] = (
     form(
         ADAM_MOVE,
-        "step_size = lr * c2**0.5 / c1\n"
-        "        p.sub_(step_size * m / (v.sqrt() + eps * c2**0.5))",
+        "step_size = lr * c2**0.5 / c1\n        p.sub_(step_size * m / (v.sqrt() + eps * c2**0.5))",
     ),
     form(
         SHRINK,

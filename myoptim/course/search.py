@@ -12,13 +12,12 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from myoptim.course.edits import RARE, Edit, edits, methods_of
+from myoptim.course.edits import RARE, Edit, edits, methods_of, put
 from myoptim.course.exercise import Probe, Record
 
 MAX_EDITS = 20_000
@@ -79,30 +78,17 @@ class Rule:
 
 def compiled(function: ast.FunctionDef) -> Callable[..., Any]:
     """The function that a syntax tree of this package defines."""
-    bare = ast.FunctionDef(
-        **{name: getattr(function, name) for name in function._fields} | {"decorator_list": []},
-        lineno=1,
-        col_offset=0,
-    )
+    bare = put(function, (("decorator_list", None),), [])
     made = _made(bare)
-    if not _PRELUDE_NAMES & _names(made.__code__):
+    if not _PRELUDE_NAMES & set(made.__code__.co_names):
         return made
-    prelude = _prelude(function.name)
-    return _made(ast.FunctionDef(
-        **{name: getattr(bare, name) for name in bare._fields} | {"body": [*prelude, *bare.body]},
-        lineno=1,
-        col_offset=0,
-    ))  # fmt: skip
+    return _made(put(bare, (("body", None),), [*_prelude(function.name), *bare.body]))
 
 
 def _made(function: ast.FunctionDef) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "Any": Any}
     exec(compile(ast.Module([function], []), "<edited>", "exec"), namespace)
     return namespace[function.name]
-
-
-def _names(code: CodeType) -> set[str]:
-    return set(code.co_names)
 
 
 def _prelude(method: str) -> list[ast.stmt]:

@@ -7,7 +7,9 @@ report may say: ids of the catalogue, or words that the edit's line must have (s
 """
 
 RIGHT: dict[str, tuple[str, str]] = {
-    "adam_book": ("Adam", '''
+    "adam_book": (
+        "Adam",
+        """
 import torch
 from torch.optim import Optimizer
 class Adam(Optimizer):
@@ -39,8 +41,11 @@ class Adam(Optimizer):
                 vhat = st["v"] / (1 - b2 ** st["t"])
                 p.addcdiv_(mhat, vhat.sqrt().add_(group["eps"]), value=-group["lr"])
         return loss
-'''),
-    "adam_lists": ("Adam", '''
+""",
+    ),
+    "adam_lists": (
+        "Adam",
+        '''
 import torch, math
 class Adam:
     """My own Adam: lists of buffers, no base class."""
@@ -64,8 +69,11 @@ class Adam:
             step_size = self.lr * math.sqrt(1 - self.beta2 ** self.ts[i]) / (1 - self.beta1 ** self.ts[i])
             eps_hat = self.eps * math.sqrt(1 - self.beta2 ** self.ts[i])
             p.data -= step_size * self.ms[i] / (self.vs[i].sqrt() + eps_hat)
-'''),
-    "adam_amsgrad": ("Adam", '''
+''',
+    ),
+    "adam_amsgrad": (
+        "Adam",
+        """
 import torch
 class Adam(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False):
@@ -105,8 +113,11 @@ class Adam(torch.optim.Optimizer):
         bias2 = 1 - beta2 ** k
         denom = (second / bias2).sqrt() + group["eps"]
         p -= group["lr"] / bias1 * s["exp_avg"] / denom
-'''),
-    "adam_numpy": ("Adam", '''
+""",
+    ),
+    "adam_numpy": (
+        "Adam",
+        """
 import numpy as np
 import torch
 class Adam:
@@ -132,8 +143,11 @@ class Adam:
             vt = v / (1 - b2 ** t)
             with torch.no_grad():
                 p -= torch.from_numpy(self.learning_rate * mt / (np.sqrt(vt) + self.epsilon))
-'''),
-    "adam_foreach": ("Adam", '''
+""",
+    ),
+    "adam_foreach": (
+        "Adam",
+        """
 import torch
 class Adam(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
@@ -158,8 +172,11 @@ class Adam(torch.optim.Optimizer):
             for p, m, v in zip(ps, ms, vs):
                 n = self.state[p]["n"]
                 p.sub_(g["lr"] * (m / (1 - b1 ** n)) / ((v / (1 - b2 ** n)).sqrt() + g["eps"]))
-'''),
-    "adam_running_powers": ("Adam", '''
+""",
+    ),
+    "adam_running_powers": (
+        "Adam",
+        '''
 import torch
 class Adam(torch.optim.Optimizer):
     """Keeps the running powers of beta instead of a counter."""
@@ -188,8 +205,11 @@ class Adam(torch.optim.Optimizer):
         m = S["mean"] / (1 - S["pow1"])
         v = S["square"] / (1 - S["pow2"])
         p.copy_(p - group["lr"] * m / (torch.sqrt(v) + group["eps"]))
-'''),
-    "adamw_book": ("AdamW", '''
+''',
+    ),
+    "adamw_book": (
+        "AdamW",
+        """
 import torch
 class AdamW(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
@@ -216,8 +236,11 @@ class AdamW(torch.optim.Optimizer):
                 state["m"] = m
                 state["v"] = v
         return loss
-'''),
-    "adamw_helper": ("AdamW", '''
+""",
+    ),
+    "adamw_helper": (
+        "AdamW",
+        """
 from torch import zeros_like, no_grad, enable_grad
 from torch.optim import Optimizer
 def ema(old, new, beta):
@@ -249,8 +272,11 @@ class AdamW(Optimizer):
         w.sub_(grp["lr"] * first / (second.sqrt() + grp["eps"]))
 def locals_without(d):
     return {k: v for k, v in d.items() if k not in ("self", "params", "__class__")}
-'''),
-    "adamw_floats": ("AdamW", '''
+""",
+    ),
+    "adamw_floats": (
+        "AdamW",
+        """
 import torch
 class AdamW:
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
@@ -275,8 +301,11 @@ class AdamW:
                 x = x - lr * mh / (vh ** 0.5 + eps)
                 flat[j] = x
             self.memo[k] = (ms, vs, t)
-'''),
-    "sgd_pytorch": ("SGD", '''
+""",
+    ),
+    "sgd_pytorch": (
+        "SGD",
+        """
 import torch
 class SGD(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
@@ -303,8 +332,11 @@ class SGD(torch.optim.Optimizer):
                     d_p = d_p.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
                 p.add_(d_p, alpha=-group["lr"])
         return loss
-'''),
-    "sgd_short": ("SGD", '''
+""",
+    ),
+    "sgd_short": (
+        "SGD",
+        """
 import torch
 class SGD:
     def __init__(self, params, lr=1e-3, weight_decay=0.0):
@@ -318,8 +350,11 @@ class SGD:
         for w in self.params:
             if w.grad is not None:
                 w.grad.zero_()
-'''),
-    "sgd_velocity": ("SGD", '''
+""",
+    ),
+    "sgd_velocity": (
+        "SGD",
+        """
 import torch
 class SGD(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
@@ -343,8 +378,11 @@ class SGD(torch.optim.Optimizer):
                 direction = grad + mu * u if group["nesterov"] else u
                 p.add_(-group["lr"] * direction)
         return loss
-'''),
-    "momentum_dict": ("Momentum", '''
+""",
+    ),
+    "momentum_dict": (
+        "Momentum",
+        """
 import torch
 class Momentum:
     def __init__(self, params, lr=1e-3, momentum=0.9):
@@ -362,8 +400,11 @@ class Momentum:
             else:
                 self.b[p] = self.momentum * self.b[p] + g
             p.data.add_(self.b[p], alpha=-self.lr)
-'''),
-    "momentum_groups": ("Momentum", '''
+""",
+    ),
+    "momentum_groups": (
+        "Momentum",
+        """
 import torch
 class Momentum(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, momentum=0.9, dampening=0.0, weight_decay=0.0):
@@ -387,8 +428,11 @@ class Momentum(torch.optim.Optimizer):
                 self.state[p]["b"] = b
                 p -= gr["lr"] * b
         return loss
-'''),
-    "nesterov_simple": ("Nesterov", '''
+""",
+    ),
+    "nesterov_simple": (
+        "Nesterov",
+        """
 import torch
 class Nesterov(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, momentum=0.9, weight_decay=0.0):
@@ -404,8 +448,11 @@ class Nesterov(torch.optim.Optimizer):
                 st.setdefault("v", torch.zeros_like(p))
                 st["v"] = group["momentum"] * st["v"] + g
                 p -= group["lr"] * (g + group["momentum"] * st["v"])
-'''),
-    "nesterov_list": ("Nesterov", '''
+""",
+    ),
+    "nesterov_list": (
+        "Nesterov",
+        """
 import torch
 class Nesterov:
     def __init__(self, params, lr=0.001, mu=0.9):
@@ -422,8 +469,11 @@ class Nesterov:
             v.add_(p.grad)
             p.sub_(self.lr * p.grad)
             p.sub_(self.lr * self.mu * v)
-'''),
-    "adagrad_book": ("Adagrad", '''
+""",
+    ),
+    "adagrad_book": (
+        "Adagrad",
+        """
 import torch
 class Adagrad(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
@@ -450,8 +500,11 @@ class Adagrad(torch.optim.Optimizer):
                 st["G"] += g * g
                 p -= rate * g / (torch.sqrt(st["G"]) + group["eps"])
         return loss
-'''),
-    "adagrad_list": ("Adagrad", '''
+""",
+    ),
+    "adagrad_list": (
+        "Adagrad",
+        """
 import torch
 class Adagrad:
     def __init__(self, params, lr=0.01, eps=1e-10):
@@ -466,8 +519,11 @@ class Adagrad:
                     continue
                 self.G[i] = self.G[i] + w.grad ** 2
                 w.add_(w.grad / (self.G[i] ** 0.5 + self.eps), alpha=-self.lr)
-'''),
-    "adagrad_numpy": ("Adagrad", '''
+""",
+    ),
+    "adagrad_numpy": (
+        "Adagrad",
+        """
 import numpy as np
 import torch
 class Adagrad:
@@ -483,8 +539,11 @@ class Adagrad:
             d = p.grad.numpy() + self.weight_decay * x
             h += np.power(d, 2)
             x -= self.lr * d / (np.sqrt(h) + self.eps)
-'''),
-    "rmsprop_book": ("RMSprop", '''
+""",
+    ),
+    "rmsprop_book": (
+        "RMSprop",
+        """
 import torch
 class RMSprop(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
@@ -518,8 +577,11 @@ class RMSprop(torch.optim.Optimizer):
                 else:
                     p.addcdiv_(g, den, value=-group["lr"])
         return loss
-'''),
-    "rmsprop_plain": ("RMSprop", '''
+""",
+    ),
+    "rmsprop_plain": (
+        "RMSprop",
+        """
 import torch
 class RMSprop:
     def __init__(self, params, lr=0.01, alpha=0.99, eps=1e-8):
@@ -535,8 +597,11 @@ class RMSprop:
                     continue
                 self.avg_sq[idx] = self.alpha * self.avg_sq[idx] + (1 - self.alpha) * p.grad * p.grad
                 p -= self.lr * p.grad / (self.avg_sq[idx].sqrt() + self.eps)
-'''),
-    "rmsprop_lerp": ("RMSprop", '''
+""",
+    ),
+    "rmsprop_lerp": (
+        "RMSprop",
+        """
 import torch
 class RMSprop(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
@@ -561,7 +626,8 @@ class RMSprop(torch.optim.Optimizer):
                 s["b"] = group["momentum"] * s["b"] + scaled
                 p.sub_(group["lr"] * s["b"])
         return loss
-'''),
+""",
+    ),
 }
 
 
@@ -578,86 +644,491 @@ def replaced(text: str, edits: tuple[tuple[str, str], ...]) -> str:
 
 
 RIGHT |= {
-    "adam_clones": _styled("adam_book", ("g = p.grad\n", "g = p.grad.clone()\n"), ("mhat = st[\"m\"]", "mhat = st[\"m\"].clone()")),
-    "adam_where": _styled("adam_numpy", ("np.square(dw)", "np.abs(dw) ** 2"), ("b1 * m + (1 - b1) * dw", "m + (1 - b1) * (dw - m)")),
-    "adamw_simultaneous": _styled("adamw_helper", ("        w.mul_(1 - grp[\"lr\"] * grp[\"weight_decay\"])\n        w.sub_(grp[\"lr\"] * first / (second.sqrt() + grp[\"eps\"]))", "        w.sub_(grp[\"lr\"] * (first / (second.sqrt() + grp[\"eps\"]) + grp[\"weight_decay\"] * w))")),
-    "sgd_flags": _styled("sgd_pytorch", ("if group[\"momentum\"]:", "if group[\"momentum\"] > 1e-300:"), ("d_p.clone()", "torch.clone(d_p).detach()")),
-    "momentum_copy": _styled("momentum_groups", ("p -= gr[\"lr\"] * b", "p.copy_(torch.sub(p, b, alpha=gr[\"lr\"]))")),
-    "nesterov_split": _styled("nesterov_simple", ("p -= group[\"lr\"] * (g + group[\"momentum\"] * st[\"v\"])", "p.add_(g, alpha=-group[\"lr\"]); p.add_(st[\"v\"], alpha=-group[\"lr\"] * group[\"momentum\"])")),
-    "adagrad_rsqrt": _styled("adagrad_book", ("rate * g / (torch.sqrt(st[\"G\"]) + group[\"eps\"])", "rate * g * (st[\"G\"] ** 0.5 + group[\"eps\"]) ** -1")),
-    "rmsprop_loop": _styled("rmsprop_plain", ("self.alpha * self.avg_sq[idx] + (1 - self.alpha) * p.grad * p.grad", "self.avg_sq[idx].mul(self.alpha) + p.grad.pow(2).mul(1 - self.alpha)")),
+    "adam_clones": _styled(
+        "adam_book",
+        ("g = p.grad\n", "g = p.grad.clone()\n"),
+        ('mhat = st["m"]', 'mhat = st["m"].clone()'),
+    ),
+    "adam_where": _styled(
+        "adam_numpy",
+        ("np.square(dw)", "np.abs(dw) ** 2"),
+        ("b1 * m + (1 - b1) * dw", "m + (1 - b1) * (dw - m)"),
+    ),
+    "adamw_simultaneous": _styled(
+        "adamw_helper",
+        (
+            '        w.mul_(1 - grp["lr"] * grp["weight_decay"])\n        w.sub_(grp["lr"] * first / (second.sqrt() + grp["eps"]))',
+            '        w.sub_(grp["lr"] * (first / (second.sqrt() + grp["eps"]) + grp["weight_decay"] * w))',
+        ),
+    ),
+    "sgd_flags": _styled(
+        "sgd_pytorch",
+        ('if group["momentum"]:', 'if group["momentum"] > 1e-300:'),
+        ("d_p.clone()", "torch.clone(d_p).detach()"),
+    ),
+    "momentum_copy": _styled(
+        "momentum_groups", ('p -= gr["lr"] * b', 'p.copy_(torch.sub(p, b, alpha=gr["lr"]))')
+    ),
+    "nesterov_split": _styled(
+        "nesterov_simple",
+        (
+            'p -= group["lr"] * (g + group["momentum"] * st["v"])',
+            'p.add_(g, alpha=-group["lr"]); p.add_(st["v"], alpha=-group["lr"] * group["momentum"])',
+        ),
+    ),
+    "adagrad_rsqrt": _styled(
+        "adagrad_book",
+        (
+            'rate * g / (torch.sqrt(st["G"]) + group["eps"])',
+            'rate * g * (st["G"] ** 0.5 + group["eps"]) ** -1',
+        ),
+    ),
+    "rmsprop_loop": _styled(
+        "rmsprop_plain",
+        (
+            "self.alpha * self.avg_sq[idx] + (1 - self.alpha) * p.grad * p.grad",
+            "self.avg_sq[idx].mul(self.alpha) + p.grad.pow(2).mul(1 - self.alpha)",
+        ),
+    ),
 }
 
 WRONG: list[tuple[str, tuple[tuple[str, str], ...], str, tuple[str, ...]]] = [
     # base, what is replaced, what it does, what a report may say
-    ("adam_book", (("1 - b2 ** st[\"t\"]", "1 - b1 ** st[\"t\"]"),), "β₁ in the second correction too", ()),
-    ("adam_book", (("vhat = st[\"v\"] / (1 - b2 ** st[\"t\"])", "vhat = st[\"v\"] / (1 - b2) ** st[\"t\"]"),), "(1 - β₂)ᵗ", ()),
-    ("adam_book", (("mhat = st[\"m\"] / (1 - b1 ** st[\"t\"])", "mhat = st[\"m\"] / (1 - b1 ** (2 * st[\"t\"]))"),), "2t in the first correction", ()),
-    ("adam_book", (("g = g + group[\"weight_decay\"] * p", "g = g + group[\"weight_decay\"] * p.sign()"),), "L1 instead of L2", ()),
-    ("adam_book", (("g = g + group[\"weight_decay\"] * p", "g = g + group[\"weight_decay\"] * p.norm()"),), "λ times the norm", ()),
-    ("adam_book", (("g = g + group[\"weight_decay\"] * p", "g = g + 2 * group[\"weight_decay\"] * p"),), "2λ", ()),
-    ("adam_book", (("g = p.grad\n", "g = p.grad / (p.grad.norm() + 1e-12)\n"),), "gradient normalised", ()),
+    (
+        "adam_book",
+        (('1 - b2 ** st["t"]', '1 - b1 ** st["t"]'),),
+        "β₁ in the second correction too",
+        (),
+    ),
+    (
+        "adam_book",
+        (('vhat = st["v"] / (1 - b2 ** st["t"])', 'vhat = st["v"] / (1 - b2) ** st["t"]'),),
+        "(1 - β₂)ᵗ",
+        (),
+    ),
+    (
+        "adam_book",
+        (('mhat = st["m"] / (1 - b1 ** st["t"])', 'mhat = st["m"] / (1 - b1 ** (2 * st["t"]))'),),
+        "2t in the first correction",
+        (),
+    ),
+    (
+        "adam_book",
+        (('g = g + group["weight_decay"] * p', 'g = g + group["weight_decay"] * p.sign()'),),
+        "L1 instead of L2",
+        (),
+    ),
+    (
+        "adam_book",
+        (('g = g + group["weight_decay"] * p', 'g = g + group["weight_decay"] * p.norm()'),),
+        "λ times the norm",
+        (),
+    ),
+    (
+        "adam_book",
+        (('g = g + group["weight_decay"] * p', 'g = g + 2 * group["weight_decay"] * p'),),
+        "2λ",
+        (),
+    ),
+    (
+        "adam_book",
+        (("g = p.grad\n", "g = p.grad / (p.grad.norm() + 1e-12)\n"),),
+        "gradient normalised",
+        (),
+    ),
     ("adam_book", (("g = p.grad\n", "g = p.grad.clamp(-1, 1)\n"),), "gradient clipped to ±1", ()),
-    ("adam_book", (("value=-group[\"lr\"])", "value=-group[\"lr\"] / st[\"t\"])"),), "lr / t", ()),
-    ("adam_book", (("st[\"m\"] = torch.zeros_like(p)", "st[\"m\"] = p.grad.clone()"),), "m starts at the first gradient", ()),
-    ("adam_book", (("st[\"v\"] = torch.zeros_like(p)", "st[\"v\"] = torch.ones_like(p)"),), "v starts at one", ()),
-    ("adam_book", (("st[\"t\"] += 1", "st[\"t\"] += 2"),), "t counts by two", ()),
-    ("adam_lists", (("eps_hat = self.eps * math.sqrt(1 - self.beta2 ** self.ts[i])", "eps_hat = self.eps"),), "eps-hat", ("eps-hat",)),
-    ("adam_lists", (("(1 - self.beta2) * grad ** 2", "(1 - self.beta2) * grad.abs() ** 3"),), "|g|³", ()),
-    ("adam_lists", (("(1 - self.beta1) * grad\n", "(1 - self.beta2) * grad\n"),), "1 - β₂ for the gradient", ()),
-    ("adam_lists", (("math.sqrt(1 - self.beta2 ** self.ts[i]) / (1 - self.beta1", "math.sqrt(1 - self.beta2 ** self.ts[i]) * (1 - self.beta1"),), "first correction multiplied", ("bc-multiplied",)),
-    ("adam_lists", (("self.vs[i].sqrt() + eps_hat", "self.vs[i].sqrt() * eps_hat"),), "ε as a factor", ()),
-    ("adam_lists", (("            self.ms[i] = self.beta1", "            if self.ts[i] == 1: self.ms[i] = grad\n            else: self.ms[i] = self.beta1"),), "m₁ = g₁", ()),
-    ("adam_amsgrad", (("torch.maximum(s[\"biggest\"], second,", "torch.minimum(s[\"biggest\"], second,"),), "minimum for the maximum", ()),
-    ("adam_amsgrad", (("s[\"exp_avg\"].lerp_(d, 1 - beta1)", "s[\"exp_avg\"].lerp_(p.grad, 1 - beta1)"),), "raw gradient in the first moment", ()),
-    ("adam_amsgrad", (("(1 - beta2) * d.pow(2)", "(1 - beta2) * p.grad.pow(2)"),), "raw gradient in the second moment", ()),
-    ("adam_amsgrad", (("p -= group[\"lr\"] / bias1", "p -= group[\"lr\"] * group[\"lr\"] / bias1"),), "lr²", ()),
-    ("adam_amsgrad", (("second = s[\"biggest\"]", "second = s[\"biggest\"] + second"),), "maximum and v added", ()),
-    ("adam_numpy", (("np.sqrt(vt) + self.epsilon", "np.sqrt(vt + self.epsilon)"),), "ε inside", ("eps-inside-sqrt",)),
-    ("adam_numpy", (("np.sqrt(vt) + self.epsilon", "np.cbrt(vt) + self.epsilon"),), "cube root", ()),
-    ("adam_numpy", (("v = b2 * v + (1 - b2) * np.square(dw)", "v = b2 * v + (1 - b2) * np.square(dw - m)"),), "AdaBelief: deviation from m", ()),
-    ("adam_numpy", (("v = b2 * v + (1 - b2) * np.square(dw)", "v = b2 * v + (1 - b2) * np.square(dw).max()"),), "largest element's square for all", ()),
-    ("adam_numpy", (("mt = m / (1 - b1 ** t)", "mt = (b1 * m + (1 - b1) * dw) / (1 - b1 ** t)"),), "Nesterov-like numerator", ()),
-    ("adam_foreach", (("g[\"eps\"]))", "1e-8))"),), "ε fixed at 1e-8", ()),
+    ("adam_book", (('value=-group["lr"])', 'value=-group["lr"] / st["t"])'),), "lr / t", ()),
+    (
+        "adam_book",
+        (('st["m"] = torch.zeros_like(p)', 'st["m"] = p.grad.clone()'),),
+        "m starts at the first gradient",
+        (),
+    ),
+    (
+        "adam_book",
+        (('st["v"] = torch.zeros_like(p)', 'st["v"] = torch.ones_like(p)'),),
+        "v starts at one",
+        (),
+    ),
+    ("adam_book", (('st["t"] += 1', 'st["t"] += 2'),), "t counts by two", ()),
+    (
+        "adam_lists",
+        (("eps_hat = self.eps * math.sqrt(1 - self.beta2 ** self.ts[i])", "eps_hat = self.eps"),),
+        "eps-hat",
+        ("eps-hat",),
+    ),
+    (
+        "adam_lists",
+        (("(1 - self.beta2) * grad ** 2", "(1 - self.beta2) * grad.abs() ** 3"),),
+        "|g|³",
+        (),
+    ),
+    (
+        "adam_lists",
+        (("(1 - self.beta1) * grad\n", "(1 - self.beta2) * grad\n"),),
+        "1 - β₂ for the gradient",
+        (),
+    ),
+    (
+        "adam_lists",
+        (
+            (
+                "math.sqrt(1 - self.beta2 ** self.ts[i]) / (1 - self.beta1",
+                "math.sqrt(1 - self.beta2 ** self.ts[i]) * (1 - self.beta1",
+            ),
+        ),
+        "first correction multiplied",
+        ("bc-multiplied",),
+    ),
+    (
+        "adam_lists",
+        (("self.vs[i].sqrt() + eps_hat", "self.vs[i].sqrt() * eps_hat"),),
+        "ε as a factor",
+        (),
+    ),
+    (
+        "adam_lists",
+        (
+            (
+                "            self.ms[i] = self.beta1",
+                "            if self.ts[i] == 1: self.ms[i] = grad\n            else: self.ms[i] = self.beta1",
+            ),
+        ),
+        "m₁ = g₁",
+        (),
+    ),
+    (
+        "adam_amsgrad",
+        (('torch.maximum(s["biggest"], second,', 'torch.minimum(s["biggest"], second,'),),
+        "minimum for the maximum",
+        (),
+    ),
+    (
+        "adam_amsgrad",
+        (('s["exp_avg"].lerp_(d, 1 - beta1)', 's["exp_avg"].lerp_(p.grad, 1 - beta1)'),),
+        "raw gradient in the first moment",
+        (),
+    ),
+    (
+        "adam_amsgrad",
+        (("(1 - beta2) * d.pow(2)", "(1 - beta2) * p.grad.pow(2)"),),
+        "raw gradient in the second moment",
+        (),
+    ),
+    (
+        "adam_amsgrad",
+        (('p -= group["lr"] / bias1', 'p -= group["lr"] * group["lr"] / bias1'),),
+        "lr²",
+        (),
+    ),
+    (
+        "adam_amsgrad",
+        (('second = s["biggest"]', 'second = s["biggest"] + second'),),
+        "maximum and v added",
+        (),
+    ),
+    (
+        "adam_numpy",
+        (("np.sqrt(vt) + self.epsilon", "np.sqrt(vt + self.epsilon)"),),
+        "ε inside",
+        ("eps-inside-sqrt",),
+    ),
+    (
+        "adam_numpy",
+        (("np.sqrt(vt) + self.epsilon", "np.cbrt(vt) + self.epsilon"),),
+        "cube root",
+        (),
+    ),
+    (
+        "adam_numpy",
+        (("v = b2 * v + (1 - b2) * np.square(dw)", "v = b2 * v + (1 - b2) * np.square(dw - m)"),),
+        "AdaBelief: deviation from m",
+        (),
+    ),
+    (
+        "adam_numpy",
+        (("v = b2 * v + (1 - b2) * np.square(dw)", "v = b2 * v + (1 - b2) * np.square(dw).max()"),),
+        "largest element's square for all",
+        (),
+    ),
+    (
+        "adam_numpy",
+        (("mt = m / (1 - b1 ** t)", "mt = (b1 * m + (1 - b1) * dw) / (1 - b1 ** t)"),),
+        "Nesterov-like numerator",
+        (),
+    ),
+    ("adam_foreach", (('g["eps"]))', "1e-8))"),), "ε fixed at 1e-8", ()),
     ("adam_foreach", (("(m / (1 - b1 ** n))", "(m / (1 - b1 ** n)).sign()"),), "sign of m̂", ()),
-    ("adam_foreach", (("torch._foreach_mul_(vs, b2)\n", "torch._foreach_mul_(vs, b2 if n0 else 1)\n"), ("ms = [self", "n0 = self.state[ps[0]][\"n\"] > 2; ms = [self")), "v not decayed in the first two steps", ()),
-    ("adam_running_powers", (("S[\"pow1\"], S[\"pow2\"] = 1.0, 1.0", "S[\"pow1\"], S[\"pow2\"] = beta1, beta2"),), "powers one ahead", ("t-one-ahead",)),
-    ("adam_running_powers", (("S[\"pow2\"] *= beta2", "S[\"pow2\"] *= beta1"),), "β₁ᵗ in both corrections", ()),
-    ("adam_running_powers", (("(1 - beta2) * (grad * grad - S[\"square\"])", "beta2 * (grad * grad - S[\"square\"])"),), "complement of β₂", ()),
-    ("adamw_book", (("p.data.mul_(1 - lr * wd)", "p.data.mul_(1 - lr * wd) if p.dim() > 1 else None"),), "decay of matrices only", ()),
+    (
+        "adam_foreach",
+        (
+            ("torch._foreach_mul_(vs, b2)\n", "torch._foreach_mul_(vs, b2 if n0 else 1)\n"),
+            ("ms = [self", 'n0 = self.state[ps[0]]["n"] > 2; ms = [self'),
+        ),
+        "v not decayed in the first two steps",
+        (),
+    ),
+    (
+        "adam_running_powers",
+        (('S["pow1"], S["pow2"] = 1.0, 1.0', 'S["pow1"], S["pow2"] = beta1, beta2'),),
+        "powers one ahead",
+        ("t-one-ahead",),
+    ),
+    (
+        "adam_running_powers",
+        (('S["pow2"] *= beta2', 'S["pow2"] *= beta1'),),
+        "β₁ᵗ in both corrections",
+        (),
+    ),
+    (
+        "adam_running_powers",
+        (('(1 - beta2) * (grad * grad - S["square"])', 'beta2 * (grad * grad - S["square"])'),),
+        "complement of β₂",
+        (),
+    ),
+    (
+        "adamw_book",
+        (("p.data.mul_(1 - lr * wd)", "p.data.mul_(1 - lr * wd) if p.dim() > 1 else None"),),
+        "decay of matrices only",
+        (),
+    ),
     ("adamw_book", (("p.data.mul_(1 - lr * wd)", "p.data.mul_((1 - lr) * wd)"),), "(1 - η) λ", ()),
-    ("adamw_book", (("p.data.mul_(1 - lr * wd)", "p.data.mul_(1 - alpha_t * wd)"),), "corrected lr in the decay", ("wd-corrected-lr",)),
+    (
+        "adamw_book",
+        (("p.data.mul_(1 - lr * wd)", "p.data.mul_(1 - alpha_t * wd)"),),
+        "corrected lr in the decay",
+        ("wd-corrected-lr",),
+    ),
     ("adamw_book", (("p.data.mul_(1 - lr * wd)", "p.data.sub_(lr * wd)"),), "decay without θ", ()),
-    ("adamw_book", (("state[\"m\"] = m", "state[\"m\"] = m / (1 - beta1 ** t)"),), "corrected m stored", ()),
-    ("adamw_book", (("grad = p.grad.data", "grad = p.grad.data + wd * p.data"),), "decay in both", ("wd-both",)),
-    ("adamw_book", (("v.sqrt() + eps * (1 - beta2 ** t) ** 0.5", "v + eps * (1 - beta2 ** t) ** 0.5"),), "no root", ()),
-    ("adamw_helper", (("ema(mem[\"second\"], grad.square(), grp[\"betas\"][1])", "ema(mem[\"second\"], grad.square(), grp[\"betas\"][0])"),), "β₁ for the second moment", ()),
-    ("adamw_helper", (("return beta * old + (1 - beta) * new", "return (1 - beta) * old + beta * new"),), "complements in both", ("beta-complement-swapped",)),
-    ("adamw_helper", (("w.sub_(grp[\"lr\"] * first /", "w.sub_(grp[\"lr\"] * mem[\"first\"] /"),), "first moment uncorrected", ("bc-second-only",)),
-    ("adamw_floats", (("x = x - lr * wd * x\n", "x = x - lr * wd * g\n"),), "decay of the gradient", ()),
-    ("adamw_floats", (("mh, vh = ms[j] / (1 - b1 ** t)", "mh, vh = ms[j] / (1 - b1 * t)"),), "1 - β₁t", ()),
-    ("sgd_pytorch", (("alpha=1 - group[\"dampening\"])", "alpha=group[\"dampening\"])"),), "dampening not complemented", ("dampening-uncomplemented",)),
-    ("sgd_pytorch", (("d_p = d_p.add(buf, alpha=group[\"momentum\"]) if", "d_p = buf.add(d_p, alpha=group[\"momentum\"]) if"),), "b + μg", ()),
-    ("sgd_pytorch", (("buf = self.state[p][\"momentum_buffer\"] = d_p.clone()", "buf = self.state[p][\"momentum_buffer\"] = torch.zeros_like(p)"),), "first buffer zero", ()),
-    ("sgd_pytorch", (("p.add_(d_p, alpha=-group[\"lr\"])", "p.add_(d_p, alpha=-group[\"lr\"] / max(1, p.numel()))"),), "divided by size", ()),
+    (
+        "adamw_book",
+        (('state["m"] = m', 'state["m"] = m / (1 - beta1 ** t)'),),
+        "corrected m stored",
+        (),
+    ),
+    (
+        "adamw_book",
+        (("grad = p.grad.data", "grad = p.grad.data + wd * p.data"),),
+        "decay in both",
+        ("wd-both",),
+    ),
+    (
+        "adamw_book",
+        (("v.sqrt() + eps * (1 - beta2 ** t) ** 0.5", "v + eps * (1 - beta2 ** t) ** 0.5"),),
+        "no root",
+        (),
+    ),
+    (
+        "adamw_helper",
+        (
+            (
+                'ema(mem["second"], grad.square(), grp["betas"][1])',
+                'ema(mem["second"], grad.square(), grp["betas"][0])',
+            ),
+        ),
+        "β₁ for the second moment",
+        (),
+    ),
+    (
+        "adamw_helper",
+        (("return beta * old + (1 - beta) * new", "return (1 - beta) * old + beta * new"),),
+        "complements in both",
+        ("beta-complement-swapped",),
+    ),
+    (
+        "adamw_helper",
+        (('w.sub_(grp["lr"] * first /', 'w.sub_(grp["lr"] * mem["first"] /'),),
+        "first moment uncorrected",
+        ("bc-second-only",),
+    ),
+    (
+        "adamw_floats",
+        (("x = x - lr * wd * x\n", "x = x - lr * wd * g\n"),),
+        "decay of the gradient",
+        (),
+    ),
+    (
+        "adamw_floats",
+        (("mh, vh = ms[j] / (1 - b1 ** t)", "mh, vh = ms[j] / (1 - b1 * t)"),),
+        "1 - β₁t",
+        (),
+    ),
+    (
+        "sgd_pytorch",
+        (('alpha=1 - group["dampening"])', 'alpha=group["dampening"])'),),
+        "dampening not complemented",
+        ("dampening-uncomplemented",),
+    ),
+    (
+        "sgd_pytorch",
+        (
+            (
+                'd_p = d_p.add(buf, alpha=group["momentum"]) if',
+                'd_p = buf.add(d_p, alpha=group["momentum"]) if',
+            ),
+        ),
+        "b + μg",
+        (),
+    ),
+    (
+        "sgd_pytorch",
+        (
+            (
+                'buf = self.state[p]["momentum_buffer"] = d_p.clone()',
+                'buf = self.state[p]["momentum_buffer"] = torch.zeros_like(p)',
+            ),
+        ),
+        "first buffer zero",
+        (),
+    ),
+    (
+        "sgd_pytorch",
+        (
+            (
+                'p.add_(d_p, alpha=-group["lr"])',
+                'p.add_(d_p, alpha=-group["lr"] / max(1, p.numel()))',
+            ),
+        ),
+        "divided by size",
+        (),
+    ),
     ("sgd_velocity", (("u = mu * old + grad", "u = mu * (old + grad)"),), "μ(b + g)", ()),
-    ("sgd_velocity", (("self.state[p][\"u\"] = u", "self.state[p][\"u\"] = direction = u"), ("direction = grad + mu * u if", "direction = self.state[p][\"u\"] = grad + mu * u if")), "look-ahead stored", ()),
-    ("momentum_dict", (("self.b[p] = self.momentum * self.b[p] + g", "self.b[p] = self.momentum * self.b[p] - g"),), "sign of g flips after the first", ()),
-    ("momentum_groups", (("(1 - gr[\"dampening\"]) * g", "(1 - gr[\"momentum\"]) * g"),), "an average after the first", ("ema-first-raw",)),
-    ("momentum_groups", (("p.grad.add(p, alpha=gr[\"weight_decay\"])", "p.grad.mul(1 + gr[\"weight_decay\"])"),), "λ scales the gradient", ()),
+    (
+        "sgd_velocity",
+        (
+            ('self.state[p]["u"] = u', 'self.state[p]["u"] = direction = u'),
+            ("direction = grad + mu * u if", 'direction = self.state[p]["u"] = grad + mu * u if'),
+        ),
+        "look-ahead stored",
+        (),
+    ),
+    (
+        "momentum_dict",
+        (
+            (
+                "self.b[p] = self.momentum * self.b[p] + g",
+                "self.b[p] = self.momentum * self.b[p] - g",
+            ),
+        ),
+        "sign of g flips after the first",
+        (),
+    ),
+    (
+        "momentum_groups",
+        (('(1 - gr["dampening"]) * g', '(1 - gr["momentum"]) * g'),),
+        "an average after the first",
+        ("ema-first-raw",),
+    ),
+    (
+        "momentum_groups",
+        (('p.grad.add(p, alpha=gr["weight_decay"])', 'p.grad.mul(1 + gr["weight_decay"])'),),
+        "λ scales the gradient",
+        (),
+    ),
     ("nesterov_list", (("p.sub_(self.lr * self.mu * v)", "p.sub_(self.lr * v)"),), "g + b", ()),
-    ("nesterov_simple", (("p -= group[\"lr\"] * (g + group[\"momentum\"] * st[\"v\"])", "p -= group[\"lr\"] * (g + group[\"momentum\"] ** 2 * st[\"v\"])"),), "μ²", ()),
-    ("adagrad_book", (("st[\"G\"] += g * g", "st[\"G\"] += g * g / (st[\"n\"])"),), "squares weighted 1/t", ()),
-    ("adagrad_book", (("1 + st[\"n\"] * group[\"lr_decay\"]", "1 + st[\"n\"] ** 2 * group[\"lr_decay\"]"),), "squared time in the decay", ()),
-    ("adagrad_book", (("group[\"lr\"] / (1 + st[\"n\"] * group[\"lr_decay\"])", "group[\"lr\"] / 1 + st[\"n\"] * group[\"lr_decay\"]"),), "parentheses of the decay", ()),
+    (
+        "nesterov_simple",
+        (
+            (
+                'p -= group["lr"] * (g + group["momentum"] * st["v"])',
+                'p -= group["lr"] * (g + group["momentum"] ** 2 * st["v"])',
+            ),
+        ),
+        "μ²",
+        (),
+    ),
+    (
+        "adagrad_book",
+        (('st["G"] += g * g', 'st["G"] += g * g / (st["n"])'),),
+        "squares weighted 1/t",
+        (),
+    ),
+    (
+        "adagrad_book",
+        (('1 + st["n"] * group["lr_decay"]', '1 + st["n"] ** 2 * group["lr_decay"]'),),
+        "squared time in the decay",
+        (),
+    ),
+    (
+        "adagrad_book",
+        (
+            (
+                'group["lr"] / (1 + st["n"] * group["lr_decay"])',
+                'group["lr"] / 1 + st["n"] * group["lr_decay"]',
+            ),
+        ),
+        "parentheses of the decay",
+        (),
+    ),
     ("adagrad_list", (("w.grad ** 2", "w.grad.abs()"),), "|g| summed", ("not-squared",)),
-    ("adagrad_numpy", (("h += np.power(d, 2)", "h += np.power(d, 2).mean()"),), "mean square for all", ()),
-    ("rmsprop_book", (("(s[\"v\"] - s[\"avg\"] ** 2)", "(s[\"v\"] + s[\"avg\"] ** 2)"),), "mean added, not taken off", ()),
-    ("rmsprop_book", (("s[\"avg\"].mul_(a).add_(g, alpha=1 - a)", "s[\"avg\"].mul_(a).add_(g)"),), "mean without 1 - α", ()),
-    ("rmsprop_book", (("s[\"b\"].mul_(group[\"momentum\"]).addcdiv_(g, den)", "s[\"b\"].mul_(group[\"momentum\"]).addcdiv_(g, den, value=group[\"lr\"])"), ("p.add_(s[\"b\"], alpha=-group[\"lr\"])", "p.sub_(s[\"b\"])")), "lr in the velocity", ("lr-in-velocity",)),
-    ("rmsprop_plain", (("self.avg_sq[idx].sqrt() + self.eps", "(self.avg_sq[idx].sqrt() + self.eps).sqrt()"),), "root of all the denominator", ()),
-    ("rmsprop_plain", (("p -= self.lr * p.grad /", "p -= self.lr * p.grad.sign() /"),), "sign of g", ()),
-    ("rmsprop_lerp", (("s[\"v\"].lerp_(g.square(), 1 - group[\"alpha\"])", "s[\"v\"].lerp_(p.grad.square(), 1 - group[\"alpha\"])"),), "raw gradient in v", ()),
-    ("rmsprop_lerp", (("+ scaled\n", "+ (1 - group[\"momentum\"]) * scaled\n"),), "momentum as an average", ("ema-momentum",)),
-    ("rmsprop_lerp", (("torch.zeros_like(p)\n                    s[\"b\"]", "p.grad.square()\n                    s[\"b\"]"),), "v seeded with g²", ()),
+    (
+        "adagrad_numpy",
+        (("h += np.power(d, 2)", "h += np.power(d, 2).mean()"),),
+        "mean square for all",
+        (),
+    ),
+    (
+        "rmsprop_book",
+        (('(s["v"] - s["avg"] ** 2)', '(s["v"] + s["avg"] ** 2)'),),
+        "mean added, not taken off",
+        (),
+    ),
+    (
+        "rmsprop_book",
+        (('s["avg"].mul_(a).add_(g, alpha=1 - a)', 's["avg"].mul_(a).add_(g)'),),
+        "mean without 1 - α",
+        (),
+    ),
+    (
+        "rmsprop_book",
+        (
+            (
+                's["b"].mul_(group["momentum"]).addcdiv_(g, den)',
+                's["b"].mul_(group["momentum"]).addcdiv_(g, den, value=group["lr"])',
+            ),
+            ('p.add_(s["b"], alpha=-group["lr"])', 'p.sub_(s["b"])'),
+        ),
+        "lr in the velocity",
+        ("lr-in-velocity",),
+    ),
+    (
+        "rmsprop_plain",
+        (("self.avg_sq[idx].sqrt() + self.eps", "(self.avg_sq[idx].sqrt() + self.eps).sqrt()"),),
+        "root of all the denominator",
+        (),
+    ),
+    (
+        "rmsprop_plain",
+        (("p -= self.lr * p.grad /", "p -= self.lr * p.grad.sign() /"),),
+        "sign of g",
+        (),
+    ),
+    (
+        "rmsprop_lerp",
+        (
+            (
+                's["v"].lerp_(g.square(), 1 - group["alpha"])',
+                's["v"].lerp_(p.grad.square(), 1 - group["alpha"])',
+            ),
+        ),
+        "raw gradient in v",
+        (),
+    ),
+    (
+        "rmsprop_lerp",
+        (("+ scaled\n", '+ (1 - group["momentum"]) * scaled\n'),),
+        "momentum as an average",
+        ("ema-momentum",),
+    ),
+    (
+        "rmsprop_lerp",
+        (
+            (
+                'torch.zeros_like(p)\n                    s["b"]',
+                'p.grad.square()\n                    s["b"]',
+            ),
+        ),
+        "v seeded with g²",
+        (),
+    ),
 ]
