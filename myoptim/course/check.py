@@ -66,7 +66,9 @@ class Result:
     @property
     def hints(self) -> list[str]:
         """The hints of the diagnosis, each once."""
-        return list(dict.fromkeys(CATALOGUE[name].hint for name in self.diagnosis.ids))
+        hints = [CATALOGUE[name].hint for name in self.diagnosis.ids]
+        hints += [f"Look again at {edit.reference}" for edit in self.diagnosis.edits]
+        return list(dict.fromkeys(hints))
 
 
 @dataclass
@@ -296,7 +298,8 @@ class _Judgement:
         divergence = self.examination.divergence(self.reference, probes)
         diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
         error = next((r.error for r in self.records(probes) if r.error is not None), None)
-        message = f"{diagnosis}" if diagnosis.ids or error is None else described(error)
+        known = diagnosis.ids or diagnosis.edits
+        message = f"{diagnosis}" if known or error is None else described(error)
         self.fail("rule", message, diagnosis, divergence)
         contract = {mistake.id for mistake in CONTRACT}
         return self.reference if found and contract & set(found.ids) else found
@@ -424,6 +427,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "diagnosis": list(result.diagnosis.ids),
                 "at_least": bool(result.diagnosis.hidden),
                 "together": result.diagnosis.together,
+                "edit": [edit.as_data() for edit in result.diagnosis.edits],
+                "edits_alike": result.diagnosis.alike,
+                "sure": result.diagnosis.sure,
                 "hints": result.hints,
             }
             for result in verdict.results
@@ -449,7 +455,7 @@ def explanation(result: Result, hints: str) -> list[str]:
     """What a student is told about a criterion that is not simply passed."""
     if result.status != FAILED:
         return [result.message] if result.message else []
-    named = bool(result.diagnosis.ids)
+    named = bool(result.diagnosis.ids or result.diagnosis.edits)
     # The message of a named mistake says what it is; of the rule's it is the diagnosis itself.
     told = hints == "name" and result.criterion != "rule"
     lines = [result.message] if told or not named else []
@@ -457,6 +463,7 @@ def explanation(result: Result, hints: str) -> list[str]:
         lines.append(f"first difference: {result.divergence}")
     if named and hints == "name":
         lines.append(f"diagnosis: {result.diagnosis}")
+        lines += [f"  {line}" for line in result.diagnosis.lines]
     if hints != "none":
         lines += [f"hint: {hint}" for hint in result.hints]
     return lines or ["this is not as it should be"]

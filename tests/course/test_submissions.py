@@ -88,9 +88,9 @@ def test_two_mistakes_are_named_together():
 @pytest.mark.parametrize(
     ("old", "new", "begins"),
     [
-        ("np.square(g)", "np.abs(g) ** 1.5", "the second moment"),
-        ("+ (1 - self.beta1) * g\n", "+ (1 - self.beta1) * g ** 3\n", "the first moment"),
-        ("theta -= self.lr * m_hat", "theta -= self.lr * m_hat ** 3", "the update"),
+        ("np.square(g)", "np.abs(np.sin(g))", "the second moment"),
+        ("+ (1 - self.beta1) * g\n", "+ (1 - self.beta1) * np.cos(g)\n", "the first moment"),
+        ("theta -= self.lr * m_hat", "theta -= self.lr * np.cos(m_hat)", "the update"),
     ],
 )
 def test_an_unknown_mistake_is_placed(old, new, begins):
