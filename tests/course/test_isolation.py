@@ -170,4 +170,5 @@ def test_expected_values_never_enter_the_process():
         "myoptim.course",
         "myoptim.lab.prescribed",
         "myoptim.course.exercise",
+        "myoptim.course.isolation",
     }
