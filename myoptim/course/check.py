@@ -16,10 +16,11 @@ from myoptim.course.diagnosis import (
     with_mistake,
 )
 from myoptim.course.exercise import Probe, Record, accepted, described
+from myoptim.course.intake import shown
 from myoptim.course.mistakes import CATALOGUE, CONTRACT, load, source
 from myoptim.course.probes import HYPER_PARAMETERS, Bank, bank
 from myoptim.course.sandbox import Outcome
-from myoptim.course.settings import CRITERIA, Settings
+from myoptim.course.settings import CRITERIA, STYLES, Settings
 
 FACTS: dict[str, dict[tuple[str, Any], str]] = {
     "in_place": {("storage", "replaced"): "replaces-data"},
@@ -143,14 +144,9 @@ def check(path: Path, optimizer: str, settings: Settings) -> Verdict:
         optimizer: the name of the class, a key of `mistakes.SOLUTIONS`.
     """
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-    try:
-        text = sandbox.read_source(path)
-    except ValueError as error:
-        outcome = Outcome(refused=("load", str(error)))
-    else:
-        probes = bank(optimizer, seed)
-        outcome = sandbox.run(text, path.name, optimizer, probes.probes, settings.limits)
-    return judge(outcome, path.name, optimizer, settings, seed)
+    wanted = {optimizer: bank(optimizer, seed).probes}
+    outcome = sandbox.submit(path, wanted, settings.limits, settings.helpers, settings.isolation)
+    return judge(outcome, shown(path.name), optimizer, settings, seed)
 
 
 def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed: int) -> Verdict:
@@ -262,6 +258,8 @@ class _Judgement:
         """Fail a criterion on what was observed besides the numbers."""
         for record in self.outcome.records.values():
             for (fact, value), name in FACTS[criterion].items():
+                if name in STYLES and name not in self.settings.forbid:
+                    continue
                 if self.observed(record) and record.facts.get(fact) == value:
                     self.fail(criterion, CATALOGUE[name].what, Diagnosis((name,)))
 
