@@ -25,7 +25,7 @@ import signal
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -344,7 +344,7 @@ class StandIn(types.ModuleType):
 
     def __init__(self, name: str, of: Any = None) -> None:
         super().__init__(name)
-        self.__path__: list[str] = []
+        self.__path__: MutableSequence[str] = []
         self._of = of
 
     def __getattr__(self, name: str) -> Any:
@@ -476,18 +476,20 @@ def run(job: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return vars(module), []
 
 
-def _run_cells(
-    notebook: Notebook, sources: dict[str, str], namespace: dict[str, Any]
-) -> None:
+def _run_cells(notebook: Notebook, sources: dict[str, str], namespace: dict[str, Any]) -> None:
     for name in notebook.trees:
         file = _remembered(name, sources[name])
         for statement in notebook.definitions(name):
-            try:
-                exec(compile(ast.Module([statement], []), file, "exec"), namespace)
-            except Exception:
-                # It may need what a cell computed that was not run.
-                if not isinstance(statement, ast.Assign | ast.AnnAssign):
-                    raise
+            _run_statement(statement, file, namespace)
+
+
+def _run_statement(statement: ast.stmt, file: str, namespace: dict[str, Any]) -> None:
+    try:
+        exec(compile(ast.Module([statement], []), file, "exec"), namespace)
+    except Exception:
+        # It may need what a cell computed that was not run.
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            raise
 
 
 def _remembered(name: str, source: str) -> str:
@@ -509,7 +511,11 @@ def own_classes(namespace: dict[str, Any]) -> dict[str, type]:
 def _is_a_librarys(cls: type) -> bool:
     """Whether an installed module has this class under its name."""
     module = sys.modules.get(cls.__module__)
-    if module is None or cls.__module__ == "submission" or isinstance(getattr(module, "__loader__", None), Helpers):
+    if (
+        module is None
+        or cls.__module__ == "submission"
+        or isinstance(getattr(module, "__loader__", None), Helpers)
+    ):
         return False
     return getattr(module, cls.__qualname__, None) is cls
 
