@@ -19,6 +19,9 @@ SEARCHED = {
 }
 """One of each kind of edit; a search takes seconds, so not all of them."""
 
+QUICK = ("L1 instead of L2", "v starts at one", "b + μg")
+"""Those of the fast run."""
+
 
 def judged(what):
     base, edits, _, _ = next(row for row in WRONG if row[2] == what)
@@ -41,7 +44,10 @@ def test_what_the_catalogue_knows_is_named(what):
     assert verdict.diagnosis == list(allowed)
 
 
-@pytest.mark.parametrize("what", SEARCHED)
+@pytest.mark.parametrize(
+    "what",
+    [w if w in QUICK else pytest.param(w, marks=pytest.mark.slow) for w in SEARCHED],
+)
 def test_what_it_does_not_know_is_searched(what):
     verdict = judged(what)
     rule = next(row for row in as_json(verdict)["criteria"] if row["criterion"] == "rule")
