@@ -84,7 +84,7 @@ def _print(proofs: Proofs) -> None:
     lines: dict[int, Any] = {}
     for proof in proofs.proofs:
         lines.setdefault(proof.line, []).append(proof)
-    for shown in lines.values():
+    for _, shown in sorted(lines.items()):
         typer.echo(f"  {shown[0].code}")
         typer.echo(f"      {shown[0].formula.text}")
         if len(shown) < len(proofs.cases):

@@ -523,7 +523,7 @@ def _letters_of(left: str, argument: str) -> dict[str, tuple[str, int | None]]:
 
 # --------------------------------------------------------------------------- typesetting
 
-_GREEK = {
+GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "ζ": "zeta",
     "η": "eta", "θ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu",
     "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "varphi",
@@ -531,8 +531,8 @@ _GREEK = {
     "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
     "ℓ": "ell",
 }  # fmt: skip
-_MARKS = {
-    "\u0302": "hat", "\u0304": "bar", "\u0305": "bar", "\u0303": "tilde", "\u0307": "dot",
+MARKS = {
+    "\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot",
     "\u0308": "ddot", "\u030c": "check", "\u0306": "breve", "\u20d7": "vec",
 }  # fmt: skip
 _SIGNS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "and": r"\land", "or": r"\lor"}
@@ -585,11 +585,11 @@ def _latex_number(text: str) -> tuple[str, int]:
 def _latex_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]+", name):
         return rf"\mathtt{{{name.replace('_', chr(92) + '_')}}}"
-    letter = "\\" + _GREEK[name[0]] if name[0] in _GREEK else name[0]
+    letter = "\\" + GREEK[name[0]] if name[0] in GREEK else name[0]
     above = below = ""
     for sign in name[1:]:
-        if sign in _MARKS:
-            letter = rf"\{_MARKS[sign]}{{{letter}}}"
+        if sign in MARKS:
+            letter = rf"\{MARKS[sign]}{{{letter}}}"
         elif sign in SUBSCRIPTS or sign == "∞":
             below += r"\infty" if sign == "∞" else _latex_letter(SUBSCRIPTS[sign])
         else:
@@ -598,7 +598,7 @@ def _latex_name(name: str) -> str:
 
 
 def _latex_letter(letter: str) -> str:
-    return "\\" + _GREEK[letter] if letter in _GREEK else letter
+    return "\\" + GREEK[letter] if letter in GREEK else letter
 
 
 def _latex_call(function: str, arguments: list[str]) -> tuple[str, int]:
