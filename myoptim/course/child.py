@@ -12,6 +12,7 @@ is decided in the other process.
 
 import ast
 import builtins
+import contextlib
 import difflib
 import faulthandler
 import importlib.abc
@@ -344,7 +345,7 @@ class StandIn(types.ModuleType):
 
     def __init__(self, name: str, of: Any = None) -> None:
         super().__init__(name)
-        self.__path__: list[str] = []
+        self.__path__ = []
         self._of = of
 
     def __getattr__(self, name: str) -> Any:
@@ -476,18 +477,14 @@ def run(job: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return vars(module), []
 
 
-def _run_cells(
-    notebook: Notebook, sources: dict[str, str], namespace: dict[str, Any]
-) -> None:
+def _run_cells(notebook: Notebook, sources: dict[str, str], namespace: dict[str, Any]) -> None:
     for name in notebook.trees:
         file = _remembered(name, sources[name])
         for statement in notebook.definitions(name):
-            try:
+            assigns = isinstance(statement, ast.Assign | ast.AnnAssign)
+            # An assignment may need what a cell computed that was not run.
+            with contextlib.suppress(Exception) if assigns else contextlib.nullcontext():
                 exec(compile(ast.Module([statement], []), file, "exec"), namespace)
-            except Exception:
-                # It may need what a cell computed that was not run.
-                if not isinstance(statement, ast.Assign | ast.AnnAssign):
-                    raise
 
 
 def _remembered(name: str, source: str) -> str:
@@ -509,7 +506,11 @@ def own_classes(namespace: dict[str, Any]) -> dict[str, type]:
 def _is_a_librarys(cls: type) -> bool:
     """Whether an installed module has this class under its name."""
     module = sys.modules.get(cls.__module__)
-    if module is None or cls.__module__ == "submission" or isinstance(getattr(module, "__loader__", None), Helpers):
+    if (
+        module is None
+        or cls.__module__ == "submission"
+        or isinstance(getattr(module, "__loader__", None), Helpers)
+    ):
         return False
     return getattr(module, cls.__qualname__, None) is cls
 

@@ -18,7 +18,7 @@ from myoptim.course.settings import Settings
 from myoptim.lab.errors import UsageError
 
 RIGHT = wrong.right("sgd_inplace")
-PLOTS = '''
+PLOTS = """
 import matplotlib.pyplot as plt
 import pandas as pd
 import torchvision
@@ -44,7 +44,7 @@ def compare_with_torch(params):
 if __name__ == "__main__":
     plt.plot(range(10))
     plt.savefig("loss.png")
-'''
+"""
 
 
 def notebook(*cells):
@@ -217,9 +217,7 @@ def test_what_is_no_notebook_says_so(tmp_path, text):
         intake.read(tmp_path / "x.ipynb")
 
 
-def test_grading_is_refused_where_nothing_keeps_files_from_submissions(
-    monkeypatch, tmp_path
-):
+def test_grading_is_refused_where_nothing_keeps_files_from_submissions(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "ways", lambda: ())
     with pytest.raises(UsageError, match="container"):
         grade.choose_way(None)

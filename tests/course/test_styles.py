@@ -1,4 +1,4 @@
-"""Right code in every style that a course might teach passes; how it is written is its own affair."""
+"""Right code passes in every style that a course might teach."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from course import in_process
 
 from myoptim.course.settings import Settings
 
-SGD = '''
+SGD = """
 import numpy as np
 import torch
 
@@ -34,7 +34,7 @@ class SGD(torch.optim.Optimizer):
                     d = state["b"]
                 WRITE
         return loss
-'''
+"""
 
 WRITES = (
     "p -= lr * d",
