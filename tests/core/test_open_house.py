@@ -217,3 +217,43 @@ def test_every_operator_in_every_way(name: str, sizes: list[int]) -> None:
 
 COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_and", "logical_or"}
 COMPARISONS |= {"logical_not"}
+
+
+# Numbers of the state ----------------------------------------------------------------------------
+
+
+def halve(product, *, step, lr):
+    product.mul_(lr * 5)
+
+
+def remember(last, *, step):
+    last.fill_(step)
+
+
+def scaled_by_numbers(param, grad, *, step, product, last):
+    param.add_(grad, alpha=-product * (step - last))
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_rules_for_numbers_run_before_and_after(count: int) -> None:
+    """A product of 0.5, and the step of the time before: θ moves by 0.5ᵗ · 1."""
+
+    class Numbers(ElementwiseRule):
+        _declaration = Declaration(
+            rule=scaled_by_numbers,
+            numbers={"step": 0.0, "product": 1.0, "last": lambda group: group["begin"]},
+            before=halve,
+            after=remember,
+        )
+
+    params = [torch.zeros(3) for _ in range(count)]
+    optimizer = Numbers(params, {"lr": 0.1, "begin": 0.0})
+    for step in range(4):
+        for i, param in enumerate(params):
+            param.grad = torch.ones(3) if step >= i % 2 else None
+        optimizer.step()
+    for i, param in enumerate(params):
+        steps = 4 - i % 2
+        state = optimizer.state[param]
+        assert [state[name].item() for name in state] == [steps, 0.5**steps, steps]
+        assert_same_tensor(param, torch.full((3,), 0.5**steps - 1), "parameter")
