@@ -17,14 +17,20 @@ They train, schedule and checkpoint like any other optimizer:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.adam import adam
-from myoptim.optimizer import ANY_NUMBER, AT_LEAST_ZERO, ZERO_TO_ONE, Group, Optimizer
+from myoptim.algorithms.adam import adam
+from myoptim.algorithms.adam import buffer_names as adam_buffer_names
+from myoptim.algorithms.sgd import buffer_names as sgd_buffer_names
+from myoptim.algorithms.weight_decay import coupled, coupled_or_decoupled, decays, decoupled
+from myoptim.declaration import Declaration
+from myoptim.hyperparameters import ANY_NUMBER, AT_LEAST_ZERO, BETAS, EPSILON, LEARNING_RATE, Group
+from myoptim.rules import ElementwiseRule
 
 # The rules ------------------------------------------------------------------------------------
 
@@ -180,45 +186,54 @@ def optax_amsgrad(
     param.addcdiv_(exp_avg, root.add_(eps), value=-step_size)  #        θ ← θ − η m̂ / (√v̄ + ε)
 
 
-def paper_adamw(
-    param: Tensor,
-    grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
-    *,
-    step: float,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> None:
-    """One step of AdamW as published: θ = param, λ = weight_decay, which no learning rate scales;
-    then `adam`."""
+def paper_shrink(param: Tensor, grad: Tensor, *, weight_decay: float) -> Tensor:
+    """The decay of AdamW as published: θ = param, λ = weight_decay, which no learning rate scales.
+    The rule after it is `adam`."""
     param.mul_(1 - weight_decay)  #                                     θ ← (1 − λ) θ
-    adam(param, grad, exp_avg, exp_avg_sq, step=step, lr=lr, betas=betas, eps=eps)
+    return grad
 
 
 # The classes ----------------------------------------------------------------------------------
 
 
-_RANGES = {"lr": AT_LEAST_ZERO, "eps": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
-_ADAM_RANGES = {**_RANGES, "betas": ZERO_TO_ONE}
+_RANGES = {"lr": LEARNING_RATE, "eps": EPSILON, "weight_decay": AT_LEAST_ZERO}
+_ADAM_RANGES = {**_RANGES, "betas": BETAS}
+_SGD_RANGES = {"lr": LEARNING_RATE, "momentum": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
 
 
-def _defaults(
-    maximize: bool, *, decoupled_weight_decay: bool = True, **hyperparameters: Any
-) -> dict[str, Any]:
-    """The defaults of a group: weight decay is decoupled, and parameters are updated one by one."""
-    return {
-        **hyperparameters,
-        "decoupled_weight_decay": decoupled_weight_decay,
-        "maximize": maximize,
-        "foreach": False,
-        "differentiable": False,
-    }
+def _filled(param: Tensor, value: float) -> Tensor:
+    """A buffer like the parameter with one value in it, in both parts of a complex one."""
+    return torch.full_like(param, complex(value, value) if param.is_complex() else value)
 
 
-class KerasSGD(Optimizer):
+def _accumulator(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """Keras's sum of squares starts above 0."""
+    return _filled(param, group["initial_accumulator_value"])
+
+
+def _rmsprop_buffer_names(group: Group) -> tuple[str, ...]:
+    """A buffer each for the velocity and for the mean gradient, where they are asked for."""
+    velocity = ("velocity",) if group["momentum"] > 0 else ()
+    centered = ("grad_avg",) if group["centered"] else ()
+    return ("square_avg", *velocity, *centered)
+
+
+def _rmsprop_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """The average of squares starts at `initial_scale`, all else at 0."""
+    return _filled(param, group["initial_scale"] if name == "square_avg" else 0.0)
+
+
+def _velocity(group: Group) -> tuple[str, ...]:
+    """Without momentum there is no velocity."""
+    return ("velocity",) if group["momentum"] != 0 else ()
+
+
+def _paper_decay(group: Group) -> Callable[..., Any] | None:
+    """Decay that the learning rate does not scale."""
+    return paper_shrink if decays(group) else None
+
+
+class KerasSGD(ElementwiseRule):
     r"""`SGD` of Keras, TensorFlow and scikit-learn, and of tinygrad with `classic=True`.
 
     .. math::
@@ -242,8 +257,12 @@ class KerasSGD(Optimizer):
     (2013).
     """
 
-    rule = staticmethod(keras_sgd)
-    ranges = {"lr": AT_LEAST_ZERO, "momentum": AT_LEAST_ZERO, "weight_decay": AT_LEAST_ZERO}
+    _declaration = Declaration(
+        rule=keras_sgd,
+        ranges=_SGD_RANGES,
+        buffers=_velocity,
+        weight_decay=coupled_or_decoupled,
+    )
 
     def __init__(
         self,
@@ -256,23 +275,18 @@ class KerasSGD(Optimizer):
         decoupled_weight_decay: bool = True,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                momentum=momentum,
-                nesterov=nesterov,
-                weight_decay=weight_decay,
-                decoupled_weight_decay=decoupled_weight_decay,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("velocity",) if group["momentum"] != 0 else ()
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
-class MLXSGD(Optimizer):
+class MLXSGD(ElementwiseRule):
     r"""`SGD` of MLX with `momentum` and `dampening`: the first gradient is damped too.
 
     .. math::
@@ -293,13 +307,12 @@ class MLXSGD(Optimizer):
     State, per parameter: `step`, with momentum `momentum_buffer` (:math:`b`).
     """
 
-    rule = staticmethod(mlx_sgd)
-    ranges = {
-        "lr": AT_LEAST_ZERO,
-        "momentum": AT_LEAST_ZERO,
-        "weight_decay": AT_LEAST_ZERO,
-        "dampening": ANY_NUMBER,
-    }
+    _declaration = Declaration(
+        rule=mlx_sgd,
+        ranges={**_SGD_RANGES, "dampening": ANY_NUMBER},
+        buffers=sgd_buffer_names,
+        weight_decay=coupled,
+    )
 
     def __init__(
         self,
@@ -312,24 +325,18 @@ class MLXSGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                momentum=momentum,
-                weight_decay=weight_decay,
-                dampening=dampening,
-                nesterov=nesterov,
-                decoupled_weight_decay=False,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] > 0 else ()
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "dampening": dampening,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
-class KerasAdagrad(Optimizer):
+class KerasAdagrad(ElementwiseRule):
     r"""`Adagrad` of Keras and optax: :math:`\varepsilon` in the root, a sum that starts above 0.
 
     .. math::
@@ -349,8 +356,13 @@ class KerasAdagrad(Optimizer):
     State, per parameter: `step`, `sum` (:math:`s`).
     """
 
-    rule = staticmethod(keras_adagrad)
-    ranges = {**_RANGES, "initial_accumulator_value": AT_LEAST_ZERO}
+    _declaration = Declaration(
+        rule=keras_adagrad,
+        ranges={**_RANGES, "initial_accumulator_value": AT_LEAST_ZERO},
+        buffers=("sum",),
+        new_buffer=_accumulator,
+        weight_decay=decoupled,
+    )
 
     def __init__(
         self,
@@ -362,30 +374,17 @@ class KerasAdagrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                initial_accumulator_value=initial_accumulator_value,
-                eps=eps,
-                weight_decay=weight_decay,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("sum",)
-
-    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        return _filled(param, group["initial_accumulator_value"])
+        defaults = {
+            "lr": lr,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
-def _filled(param: Tensor, value: float) -> Tensor:
-    """A buffer like the parameter with one value in it, in both parts of a complex one."""
-    return torch.full_like(param, complex(value, value) if param.is_complex() else value)
-
-
-class KerasRMSprop(Optimizer):
+class KerasRMSprop(ElementwiseRule):
     r"""`RMSprop` of Keras, TensorFlow, PaddlePaddle and optax.
 
     .. math::
@@ -414,13 +413,18 @@ class KerasRMSprop(Optimizer):
     centred `grad_avg` (:math:`\bar g`).
     """
 
-    rule = staticmethod(keras_rmsprop)
-    ranges = {
-        **_RANGES,
-        "alpha": AT_LEAST_ZERO,
-        "momentum": AT_LEAST_ZERO,
-        "initial_scale": AT_LEAST_ZERO,
-    }
+    _declaration = Declaration(
+        rule=keras_rmsprop,
+        ranges={
+            **_RANGES,
+            "alpha": AT_LEAST_ZERO,
+            "momentum": AT_LEAST_ZERO,
+            "initial_scale": AT_LEAST_ZERO,
+        },
+        buffers=_rmsprop_buffer_names,
+        new_buffer=_rmsprop_buffer,
+        weight_decay=coupled_or_decoupled,
+    )
 
     def __init__(
         self,
@@ -437,29 +441,19 @@ class KerasRMSprop(Optimizer):
         decoupled_weight_decay: bool = True,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                alpha=alpha,
-                momentum=momentum,
-                eps=eps,
-                centered=centered,
-                weight_decay=weight_decay,
-                initial_scale=initial_scale,
-                eps_in_root=eps_in_root,
-                decoupled_weight_decay=decoupled_weight_decay,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        velocity = ("velocity",) if group["momentum"] > 0 else ()
-        centered = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *velocity, *centered)
-
-    def new_buffer(self, name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
-        return _filled(param, group["initial_scale"] if name == "square_avg" else 0.0)
+        defaults = {
+            "lr": lr,
+            "alpha": alpha,
+            "momentum": momentum,
+            "eps": eps,
+            "centered": centered,
+            "weight_decay": weight_decay,
+            "initial_scale": initial_scale,
+            "eps_in_root": eps_in_root,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
 class TF1RMSprop(KerasRMSprop):
@@ -499,7 +493,7 @@ class TF1RMSprop(KerasRMSprop):
         )
 
 
-class KerasAdam(Optimizer):
+class KerasAdam(ElementwiseRule):
     r"""`Adam`, `AdamW` of Keras, TensorFlow, scikit-learn: the paper's :math:`\hat\varepsilon`.
 
     .. math::
@@ -525,8 +519,12 @@ class KerasAdam(Optimizer):
     Source: Kingma, Ba, *Adam: a method for stochastic optimization* (2015), end of section 2.
     """
 
-    rule = staticmethod(keras_adam)
-    ranges = _ADAM_RANGES
+    _declaration = Declaration(
+        rule=keras_adam,
+        ranges=_ADAM_RANGES,
+        buffers=adam_buffer_names,
+        weight_decay=decoupled,
+    )
 
     def __init__(
         self,
@@ -539,24 +537,18 @@ class KerasAdam(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                betas=betas,
-                eps=eps,
-                amsgrad=amsgrad,
-                weight_decay=weight_decay,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        maximum = ("max_exp_avg_sq",) if group["amsgrad"] else ()
-        return ("exp_avg", "exp_avg_sq", *maximum)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "amsgrad": amsgrad,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
-class MLXAdam(Optimizer):
+class MLXAdam(ElementwiseRule):
     r"""`Adam` and `AdamW` of MLX: no bias correction unless asked for.
 
     .. math::
@@ -576,8 +568,12 @@ class MLXAdam(Optimizer):
     State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
     """
 
-    rule = staticmethod(mlx_adam)
-    ranges = _ADAM_RANGES
+    _declaration = Declaration(
+        rule=mlx_adam,
+        ranges=_ADAM_RANGES,
+        buffers=("exp_avg", "exp_avg_sq"),
+        weight_decay=decoupled,
+    )
 
     def __init__(
         self,
@@ -589,15 +585,17 @@ class MLXAdam(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params, _defaults(maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
 
-
-class OptaxAMSGrad(Optimizer):
+class OptaxAMSGrad(ElementwiseRule):
     r"""`optax.amsgrad`: the maximum is taken over the corrected :math:`\hat v`.
 
     .. math::
@@ -618,8 +616,12 @@ class OptaxAMSGrad(Optimizer):
     `max_corrected_sq` (:math:`\bar v`).
     """
 
-    rule = staticmethod(optax_amsgrad)
-    ranges = _ADAM_RANGES
+    _declaration = Declaration(
+        rule=optax_amsgrad,
+        ranges=_ADAM_RANGES,
+        buffers=("exp_avg", "exp_avg_sq", "max_corrected_sq"),
+        weight_decay=decoupled,
+    )
 
     def __init__(
         self,
@@ -631,15 +633,17 @@ class OptaxAMSGrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params, _defaults(maximize, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq", "max_corrected_sq")
 
-
-class PaperAdamW(Optimizer):
+class PaperAdamW(ElementwiseRule):
     r"""AdamW as published: the learning rate does not scale the decay.
 
     .. math::
@@ -663,8 +667,12 @@ class PaperAdamW(Optimizer):
     a schedule multiplier of 1.
     """
 
-    rule = staticmethod(paper_adamw)
-    ranges = _ADAM_RANGES
+    _declaration = Declaration(
+        rule=adam,
+        ranges=_ADAM_RANGES,
+        buffers=("exp_avg", "exp_avg_sq"),
+        weight_decay=_paper_decay,
+    )
 
     def __init__(
         self,
@@ -676,28 +684,18 @@ class PaperAdamW(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            _defaults(
-                maximize,
-                lr=lr,
-                betas=betas,
-                eps=eps,
-                weight_decay=weight_decay,
-                decoupled_weight_decay=False,
-            ),
-        )
-
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
-    def effective_gradient(self, group: Group, param: Tensor, grad: Tensor) -> Tensor:
-        # The rule itself decays the parameter.
-        return super().effective_gradient({**group, "weight_decay": 0.0}, param, grad)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
 
 
 #: Every dialect by its name.
-DIALECTS: dict[str, type[Optimizer]] = {
+DIALECTS: dict[str, type[ElementwiseRule]] = {
     cls.__name__: cls
     for cls in (
         KerasSGD,

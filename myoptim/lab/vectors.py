@@ -21,6 +21,7 @@ import myoptim
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.prescribed import AMPLIFIED, amplified_schedule, read_state
 from myoptim.lab.resolve import hyperparameters
+from myoptim.optimizer import declaration_of
 
 SCHEMA = "myoptim-vectors/v0"
 
@@ -92,12 +93,16 @@ def vectors(optimizer: str, settings: Mapping[str, Any] | None = None) -> dict[s
     """
     if optimizer not in PLANS:
         raise unknown("optimizer with vectors", optimizer, PLANS)
-    cls: Any = myoptim.OPTIMIZERS[optimizer]
+    declared = declaration_of(myoptim.OPTIMIZERS[optimizer])
+    twin: Any = declared.twin
     plans = [Plan(plan.name, {**plan.settings, **(settings or {})}) for plan in PLANS[optimizer]]
     return {
         "schema": SCHEMA,
         "optimizer": optimizer,
-        "equals": {"class": f"torch.optim.{cls.torch_twin.__name__}", "settings": cls.twin_kwargs},
+        "equals": {
+            "class": f"torch.optim.{twin.__name__}",
+            "settings": dict(declared.twin_settings),
+        },
         "torch": torch.__version__.partition("+")[0],
         "runs": [
             run(optimizer, plan, dtype)
