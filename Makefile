@@ -16,7 +16,7 @@ BIN := .venv/bin
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-.PHONY: help demo test test-slow lint format types test-ecosystem tutorials docs bench clean
+.PHONY: help demo test test-slow lint format types test-ecosystem test-frameworks tutorials docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -27,10 +27,10 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 # One thread per worker: two workers with two threads each would fight over two cores.
 # child.py takes the package apart when it is imported, and the templates are for a student's folder.
 test: .venv/installed-dev ## run the tests and the doctests
-	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/docs --ignore=myoptim/course/child.py --ignore=myoptim/course/templates tests myoptim
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs --ignore=myoptim/course/child.py --ignore=myoptim/course/templates tests myoptim
 
 test-slow: .venv/installed-dev ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/docs tests
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs tests
 
 lint: .venv/installed-dev ## check style and formatting
 	$(BIN)/ruff check .
@@ -46,6 +46,15 @@ types: .venv/installed-dev ## check the package's types, strictly
 test-ecosystem: .venv/installed-ecosystem ## run the tests with Lightning, Accelerate, Trainer, skorch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/ecosystem
 
+# An environment of its own: the frameworks bring versions that others need not have.
+test-frameworks: .venv-frameworks/installed ## run the tests with Keras, optax, MLX, tinygrad, …
+	OMP_NUM_THREADS=1 .venv-frameworks/bin/python -m pytest tests/frameworks --results docs/optimizers/dialects-runs.inc
+
+.venv-frameworks/installed: pyproject.toml constraints.txt
+	test -x .venv-frameworks/bin/pip || $(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[frameworks]'
+	@touch $@
+
 tutorials: .venv/installed-docs ## run every tutorial and write its notebook
 	$(BIN)/python tutorials/run.py
 
@@ -57,5 +66,5 @@ bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv docs/_build docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks docs/_build docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

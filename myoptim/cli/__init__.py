@@ -23,7 +23,17 @@ except ModuleNotFoundError as error:
     print("myoptim: the command line needs typer: pip install 'myoptim[lab]'", file=sys.stderr)
     raise SystemExit(2) from None
 
-COMMANDS = ["trace", "compare", "race", "bench", "explain", "check", "grade"]
+COMMANDS = [
+    "trace",
+    "compare",
+    "translate",
+    "vectors",
+    "race",
+    "bench",
+    "explain",
+    "check",
+    "grade",
+]
 GROUPS = ["course"]
 
 app = typer.Typer(

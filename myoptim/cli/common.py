@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -106,12 +107,12 @@ def _parse_pair(pair: str) -> tuple[str, Any]:
 
 
 def parse_names(text: str | None) -> list[str] | None:
-    """Read names with commas between them; None where none were given.
+    """Read names with commas between them, other than in brackets; None where there are none.
 
-    >>> parse_names("Adam, mine.py:Adam")
-    ['Adam', 'mine.py:Adam']
+    >>> parse_names("Adam, mine.py:Adam, optax:adam(1e-3, b1=0.95)")
+    ['Adam', 'mine.py:Adam', 'optax:adam(1e-3, b1=0.95)']
     """
-    return [name.strip() for name in text.split(",")] if text else None
+    return [name.strip() for name in re.split(r",(?![^(]*\))", text)] if text else None
 
 
 def parse_dtype(name: str | None) -> torch.dtype | None:

@@ -30,7 +30,15 @@ from myoptim.lab.prescribed import (
     read_state,
 )
 from myoptim.lab.problems import Problem, load_problem
-from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
+from myoptim.lab.resolve import (
+    construct,
+    given_settings,
+    hyperparameters,
+    label_of,
+    resolve,
+    skips_missing,
+    user_code,
+)
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import NAN_DISTANCE, ulp_distance
 
@@ -308,11 +316,7 @@ def compare(
         raise UsageError(f"the tolerance must be 0 ulp or more; got {tolerance}")
     problem = load_problem(problem) if isinstance(problem, str) else problem
     sides = [
-        _Side(
-            resolve(optimizer) if isinstance(optimizer, str) else optimizer,
-            f"{letter} ({label_of(optimizer)})",
-            {**(settings or {}), **(own or {})},
-        )
+        _side(letter, optimizer, {**(settings or {}), **(own or {})})
         for letter, optimizer, own in (("A", a, settings_a), ("B", b, settings_b))
     ]
     if problem is None:
@@ -362,6 +366,11 @@ class _Side:
 
     def construct(self, params: Sequence[Tensor]) -> Any:
         return construct(self.cls, params, self.settings, self.name)
+
+
+def _side(letter: str, optimizer: str | Callable[..., Any], settings: dict[str, Any]) -> _Side:
+    cls = resolve(optimizer) if isinstance(optimizer, str) else optimizer
+    return _Side(cls, f"{letter} ({label_of(optimizer)})", {**given_settings(cls), **settings})
 
 
 @dataclass(frozen=True)
@@ -442,7 +451,9 @@ def _schedule(
         zeros=True,
         lr_change_after=None if without else _LR_CHANGE_AFTER,
     )
-    if steps < _MISSING_STEP:
+    needing = [side.name for side in sides if not skips_missing(side.cls)]
+    notes += [f"{name} needs every gradient: none is missing." for name in needing]
+    if steps < _MISSING_STEP or needing:
         return schedule
     return schedule.without_gradient(_MISSING_STEP, _MISSING_PARAM)
 

@@ -25,7 +25,7 @@ from torch import Tensor
 import myoptim
 from myoptim.lab.prescribed import read_state
 from myoptim.lab.problems import Params, Problem, distance, flatten
-from myoptim.lab.resolve import construct, label_of, resolve, user_code
+from myoptim.lab.resolve import construct, given_settings, label_of, resolve, user_code
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
 from myoptim.optimizer import declaration_of
@@ -156,12 +156,15 @@ def line_up(
     if not set(labels) <= set(myoptim.OPTIMIZERS):
         labels += BASELINES
     settings = settings or {}
-    racers = [Racer(label, resolve(label), settings) for label in dict.fromkeys(labels)]
+    classes = {label: resolve(label) for label in labels}
+    racers = [
+        Racer(label, cls, {**given_settings(cls), **settings}) for label, cls in classes.items()
+    ]
     if sweep is None:
         return racers
     name, values = sweep
     return [
-        Racer(f"{racer.label} {name}={value:.4g}", racer.cls, {**settings, name: value})
+        Racer(f"{racer.label} {name}={value:.4g}", racer.cls, {**racer.settings, name: value})
         for racer in racers
         for value in values
     ]

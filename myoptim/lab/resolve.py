@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 import myoptim
+from myoptim.lab import frameworks
 from myoptim.lab.errors import UsageError, unknown
 
 _NOT_THE_USERS = tuple(
@@ -133,7 +134,8 @@ def resolve(spec: str) -> type[Any]:
 
     Args:
         spec: a name in `myoptim.OPTIMIZERS`, in any case (`adam`, `RMSProp`), or `module:Class`
-            (`torch.optim:Adam`), or `file.py:Class`.
+            (`torch.optim:Adam`), or `file.py:Class`, or another framework's, `keras:Adam`,
+            `optax:adam(1e-3)` (see `myoptim.lab.frameworks`).
 
     Returns:
         A class with a method `step`; it need not derive from `torch.optim.Optimizer`.
@@ -141,6 +143,8 @@ def resolve(spec: str) -> type[Any]:
     Raises:
         UsageError: there is no such class, or it is no optimizer. The message names the nearest.
     """
+    if frameworks.names_framework(spec):
+        return frameworks.adapter(spec)
     if ":" in spec:
         found = load_object(spec)
         if not isinstance(found, type) or not callable(getattr(found, "step", None)):
@@ -167,6 +171,12 @@ def label_of(optimizer: str | Callable[..., Any]) -> str:
     return getattr(optimizer, "__name__", type(optimizer).__name__)
 
 
+def namesake(cls: Callable[..., Any]) -> str:
+    """What an optimizer is called here: a framework's `optax:adam` is an Adam."""
+    name = label_of(cls).rpartition(":")[2]
+    return {known.lower(): known for known in myoptim.OPTIMIZERS}.get(name.lower(), name)
+
+
 def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:
     """The names that a constructor takes after the parameters, with their defaults.
 
@@ -177,6 +187,19 @@ def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:
         for parameter in list(inspect.signature(cls).parameters.values())[1:]
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+def given_settings(cls: Callable[..., Any]) -> dict[str, Any]:
+    """The settings that a framework's call came with: `optax:adam(1e-3)` gives lr."""
+    return dict(getattr(cls, "given", {}))
+
+
+def skips_missing(cls: Callable[..., Any]) -> bool:
+    """Whether an optimizer leaves a parameter without gradient alone, as torch's do.
+
+    Some frameworks need a gradient for every parameter, and their adapters say so.
+    """
+    return bool(getattr(cls, "skips_missing", True))
 
 
 def construct(

@@ -23,7 +23,15 @@ from torch import Tensor
 from myoptim.lab.errors import UsageError
 from myoptim.lab.prescribed import read_state
 from myoptim.lab.problems import Problem, Run, load_problem
-from myoptim.lab.resolve import construct, hyperparameters, label_of, resolve, user_code
+from myoptim.lab.resolve import (
+    construct,
+    given_settings,
+    hyperparameters,
+    label_of,
+    namesake,
+    resolve,
+    user_code,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,7 +222,7 @@ def trace(
     problem = load_problem(problem) if isinstance(problem, str) else problem
     label = label_of(optimizer)
     cls = resolve(optimizer) if isinstance(optimizer, str) else optimizer
-    settings = {**problem_rate(problem, cls), **(settings or {})}
+    settings = {**problem_rate(problem, cls), **given_settings(cls), **(settings or {})}
     rows: list[Row] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -240,7 +248,7 @@ def problem_rate(problem: Problem, *classes: Callable[..., Any]) -> dict[str, fl
 
     Empty where it knows none of them by name, or where one of them takes no `lr`.
     """
-    known = [problem.rates[name] for name in map(label_of, classes) if name in problem.rates]
+    known = [problem.rates[name] for name in map(namesake, classes) if name in problem.rates]
     takes_lr = all("lr" in hyperparameters(cls) for cls in classes)
     return {"lr": known[0]} if known and takes_lr else {}
 

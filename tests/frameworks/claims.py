@@ -1,0 +1,418 @@
+"""What the page «Same name, different algorithm» says, each sentence as two runs.
+
+Settings are amplified, so that every term counts, and have few binary digits: float32, in which
+some frameworks keep some of them, holds them exactly.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch.optim import Adam
+
+from myoptim.lab import frameworks
+from myoptim.lab.agreement import Agreement, agreement, telling_schedule
+from myoptim.lab.resolve import construct, resolve
+
+EPS = 2.0**-7
+LR = {"lr": 0.125}
+MOMENTUM = LR | {"momentum": 0.75}
+NESTEROV = MOMENTUM | {"nesterov": True}
+DAMPED = MOMENTUM | {"dampening": 0.3125}
+DECAYED = MOMENTUM | {"weight_decay": 0.1875}
+ADAGRAD = LR | {"initial_accumulator_value": 0.125, "eps": EPS}
+RMSPROP = LR | {"alpha": 0.625, "eps": EPS}
+RMSPROP_MOMENTUM = RMSPROP | {"momentum": 0.75}
+CENTERED = RMSPROP_MOMENTUM | {"centered": True}
+ADAM = LR | {"betas": (0.625, 0.75), "eps": EPS}
+AMSGRAD = ADAM | {"amsgrad": True}
+ADAMW = ADAM | {"weight_decay": 0.1875}
+
+SAME = 1e-9
+"""Relative distance up to which two runs in float64 are equal."""
+FLOAT32 = 1e-5
+"""The same where a framework computes some factor in float32."""
+
+CHANGE = 5
+"""The first step at which a changed learning rate shows."""
+
+PACKAGES = {
+    "torch": "torch",
+    "keras": "keras",
+    "optax": "optax",
+    "mlx": "mlx",
+    "tinygrad": "tinygrad",
+    "sklearn": "scikit-learn",
+    "paddle": "paddlepaddle",
+    "tf1": "tensorflow-cpu",
+}
+"""Which package's version a framework has."""
+
+Side = tuple[str | Callable[..., Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Two optimizers, and whether they are the same.
+
+    Attributes:
+        id: its name on the page.
+        says: the sentence.
+        a: an optimizer as `resolve` takes it, or a class, and its settings.
+        b: the other.
+        differs_at: the step at which they first differ; None: never.
+        lr_changes: whether the learning rate changes after step 4.
+        missing: whether a gradient is missing at step 3.
+        tolerance: the distance up to which they are equal.
+        needs: the frameworks besides those that a and b name.
+    """
+
+    id: str
+    says: str
+    a: Side
+    b: Side
+    differs_at: int | None = None
+    lr_changes: bool = True
+    missing: bool = False
+    tolerance: float = SAME
+    needs: tuple[str, ...] = field(default=())
+
+    @property
+    def frameworks(self) -> tuple[str, ...]:
+        """The frameworks that it is about."""
+        named = [spec.partition(":")[0] for spec, _ in (self.a, self.b) if isinstance(spec, str)]
+        named = ["torch" if name == "torch.optim" else name for name in named]
+        return tuple(dict.fromkeys(n for n in (*named, *self.needs) if n in PACKAGES))
+
+    def run(self) -> Agreement:
+        """Run both."""
+        epsilons = [s["eps"] for _, s in (self.a, self.b) if "eps" in s]
+        schedule = telling_schedule(epsilons, lr_changes=self.lr_changes)
+        if self.missing:
+            schedule = schedule.without_gradient(3, 1)
+        return agreement(_maker(self.a), _maker(self.b), schedule, self.tolerance)
+
+
+def _maker(side: Side) -> Callable[[list[Any]], Any]:
+    spec, settings = side
+    cls = resolve(spec) if isinstance(spec, str) else spec
+    return lambda params: construct(cls, params, settings, str(spec))
+
+
+def versions(names: tuple[str, ...]) -> str:
+    """The versions of the frameworks, as «keras 3.15.1, torch 2.13.0»."""
+    found = {name: metadata.version(PACKAGES[name]).partition("+")[0] for name in names}
+    return ", ".join(f"{PACKAGES[name]} {version}" for name, version in found.items())
+
+
+# Sides that no name stands for -------------------------------------------------------------------
+
+
+def chain(*parts: Callable[[float], Any]) -> type:
+    """An adapter for `optax.chain` of transformations, each made from the learning rate."""
+
+    def make(learning_rate: float) -> Any:
+        import optax
+
+        return optax.chain(*(part(learning_rate) for part in parts))
+
+    base = frameworks.adapter("optax:sgd")
+    return type("Chain", (base,), {"_transformation": lambda self: make(self.lr)})
+
+
+def keras_as_chain(params: Any, lr: float, momentum: float) -> Any:
+    """optax with the learning rate first and the memory second."""
+    import optax
+
+    parts = (optax.scale_by_learning_rate, lambda _: optax.trace(decay=momentum))
+    return chain(*parts)(params, lr=lr)
+
+
+def torch_as_chain(params: Any, lr: float, alpha: float, eps: float, momentum: float) -> Any:
+    """optax's RMSprop with ε outside the root and the learning rate last."""
+    import optax
+
+    return chain(
+        lambda _: optax.scale_by_rms(decay=alpha, eps=eps, eps_in_sqrt=False),
+        lambda _: optax.trace(decay=momentum),
+        optax.scale_by_learning_rate,
+    )(params, lr=lr)
+
+
+class LookAhead:
+    """Nesterov's momentum as Sutskever et al. wrote it, at the point where it takes gradients."""
+
+    def __init__(self, params: Any, lr: float, momentum: float) -> None:
+        self.lr, self.momentum = lr, momentum
+        self.params = list(params)
+        self.points = [p.detach().clone() for p in self.params]
+        self.velocities = [torch.zeros_like(p) for p in self.points]
+
+    def step(self) -> None:
+        for p, point, velocity in zip(self.params, self.points, self.velocities, strict=True):
+            velocity.mul_(self.momentum).sub_(self.lr * p.grad)
+            point.add_(velocity)
+            p.data.copy_(point + self.momentum * velocity)
+
+
+class AdamWithHat(Adam):
+    """torch's Adam, its ε divided by √(1 - β₂ᵗ) at every step."""
+
+    made = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.made += 1
+        for group in self.param_groups:
+            group["eps"] = self.defaults["eps"] / (1 - group["betas"][1] ** self.made) ** 0.5
+        return super().step(closure)
+
+
+# The claims --------------------------------------------------------------------------------------
+
+
+def _claim(name: str, says: str, a: str | Any, b: str | Any, *settings: Any, **rest: Any) -> Claim:
+    """A claim; settings for both, or one for each."""
+    first, second = settings if len(settings) == 2 else settings * 2
+    return Claim(name, says, (a, first), (b, second), **rest)
+
+
+SGD = (
+    _claim("optax-sgd", "optax's momentum is torch's, also when the rate changes.",
+           "torch.optim:SGD", "optax:sgd", MOMENTUM),
+    _claim("optax-nesterov", "optax's Nesterov is torch's.",
+           "torch.optim:SGD", "optax:sgd", NESTEROV),
+    _claim("keras-sgd", "Without momentum Keras's SGD is torch's.",
+           "torch.optim:SGD", "keras:SGD", LR),
+    _claim("keras-sgd-constant", "With momentum Keras's is torch's at a constant rate.",
+           "torch.optim:SGD", "keras:SGD", MOMENTUM, lr_changes=False),
+    _claim("keras-sgd-change", "Once the rate changes Keras's momentum departs.",
+           "torch.optim:SGD", "keras:SGD", MOMENTUM, differs_at=CHANGE),
+    _claim("keras-nesterov-constant", "Keras's Nesterov is torch's at a constant rate.",
+           "torch.optim:SGD", "keras:SGD", NESTEROV, lr_changes=False),
+    _claim("keras-nesterov-change", "Once the rate changes Keras's Nesterov departs.",
+           "torch.optim:SGD", "keras:SGD", NESTEROV, differs_at=CHANGE),
+    _claim("keras-sgd-here", "`KerasSGD` is Keras's, momentum, decay and all.",
+           "myoptim.dialects:KerasSGD", "keras:SGD", DECAYED),
+    _claim("keras-nesterov-here", "`KerasSGD(nesterov=True)` is Keras's.",
+           "myoptim.dialects:KerasSGD", "keras:SGD", NESTEROV | {"weight_decay": 0.1875}),
+    _claim("keras-sgd-decay", "Weight decay is decoupled in Keras, and passes through torch's "
+           "buffer.", "torch.optim:SGD", "keras:SGD", DECAYED, lr_changes=False, differs_at=2),
+    _claim("keras-chain", "Keras's momentum is optax's chain of rate, then trace.",
+           keras_as_chain, "keras:SGD", MOMENTUM, needs=("optax",)),
+    _claim("sklearn-sgd", "scikit-learn's SGD is Keras's.",
+           "keras:SGD", "sklearn:sgd", MOMENTUM | {"nesterov": False}),
+    _claim("sklearn-nesterov", "scikit-learn's Nesterov, its default, is Keras's.",
+           "keras:SGD", "sklearn:sgd", NESTEROV),
+    _claim("sklearn-here", "`KerasSGD` is scikit-learn's SGD.",
+           "myoptim.dialects:KerasSGD", "sklearn:sgd", NESTEROV),
+    _claim("mlx-sgd", "Without dampening MLX's SGD is torch's, decay (L2) and all.",
+           "torch.optim:SGD", "mlx:SGD", DECAYED),
+    _claim("mlx-nesterov", "MLX's Nesterov is torch's.",
+           "torch.optim:SGD", "mlx:SGD", NESTEROV),
+    _claim("mlx-damped", "MLX damps the first gradient, torch does not.",
+           "torch.optim:SGD", "mlx:SGD", DAMPED, differs_at=1),
+    _claim("mlx-damped-here", "`MLXSGD` is MLX's SGD.",
+           "myoptim.dialects:MLXSGD", "mlx:SGD", DAMPED | DECAYED),
+    _claim("tinygrad-sgd", "tinygrad's SGD is torch's, decay (L2) and all.",
+           "torch.optim:SGD", "tinygrad:SGD", DECAYED),
+    _claim("tinygrad-nesterov", "tinygrad's Nesterov is torch's.",
+           "torch.optim:SGD", "tinygrad:SGD", NESTEROV),
+    _claim("tinygrad-classic", "With `classic=True` tinygrad's rate is in the buffer, as in Keras.",
+           "myoptim.dialects:KerasSGD", "tinygrad:SGD(classic=True)",
+           DECAYED | {"decoupled_weight_decay": False}, DECAYED),
+    _claim("paddle-plain", "PaddlePaddle's SGD is torch's without momentum.",
+           "torch.optim:SGD", "paddle:SGD", LR | {"weight_decay": 0.1875}),
+    _claim("paddle-sgd", "PaddlePaddle's Momentum is torch's SGD, decay (L2) and all.",
+           "torch.optim:SGD", "paddle:Momentum", DECAYED),
+    _claim("paddle-nesterov", "PaddlePaddle's Nesterov is torch's.",
+           "torch.optim:SGD", "paddle:Momentum", NESTEROV),
+    _claim("tf1-sgd", "TensorFlow 1's GradientDescentOptimizer is torch's SGD.",
+           "torch.optim:SGD", "tf1:GradientDescentOptimizer", LR),
+    _claim("tf1-momentum", "TensorFlow 1's MomentumOptimizer is torch's SGD.",
+           "torch.optim:SGD", "tf1:MomentumOptimizer", MOMENTUM),
+    _claim("tf1-nesterov", "Its Nesterov is torch's.",
+           "torch.optim:SGD", "tf1:MomentumOptimizer", NESTEROV),
+    _claim("look-ahead", "torch's parameters under Nesterov are the paper's look-ahead points.",
+           "torch.optim:SGD", LookAhead, NESTEROV, MOMENTUM, lr_changes=False),
+)  # fmt: skip
+
+_ADAGRAD_TRICK = LR | {"initial_accumulator_value": 0.1 + 1e-7, "eps": 0}
+
+ADAGRADS = (
+    _claim("keras-adagrad", "Keras's Adagrad has ε in the root, torch's outside.",
+           "torch.optim:Adagrad", "keras:Adagrad", ADAGRAD, differs_at=1),
+    _claim("keras-optax-adagrad", "optax's Adagrad is Keras's.",
+           "keras:Adagrad", "optax:adagrad", ADAGRAD),
+    _claim("keras-adagrad-here", "`KerasAdagrad` is Keras's, decay and all.",
+           "myoptim.dialects:KerasAdagrad", "keras:Adagrad", ADAGRAD | {"weight_decay": 0.1875}),
+    _claim("optax-adagrad-here", "`KerasAdagrad` is optax's.",
+           "myoptim.dialects:KerasAdagrad", "optax:adagrad", ADAGRAD),
+    _claim("keras-adagrad-trick",
+           "`Adagrad(initial_accumulator_value=0.1 + 1e-7, eps=0)` is Keras's default.",
+           "torch.optim:Adagrad", "keras:Adagrad", _ADAGRAD_TRICK, LR),
+    _claim("optax-adagrad-trick", "It is optax's default too.",
+           "torch.optim:Adagrad", "optax:adagrad", _ADAGRAD_TRICK, LR),
+    _claim("mlx-adagrad", "MLX's Adagrad is torch's.",
+           "torch.optim:Adagrad", "mlx:Adagrad", LR | {"eps": EPS}),
+    _claim("paddle-adagrad", "PaddlePaddle's Adagrad is torch's, decay (L2) and all.",
+           "torch.optim:Adagrad", "paddle:Adagrad", ADAGRAD | {"weight_decay": 0.1875}),
+    _claim("tf1-adagrad", "TensorFlow 1's Adagrad has no ε.",
+           "torch.optim:Adagrad", "tf1:AdagradOptimizer", ADAGRAD | {"eps": 0},
+           LR | {"initial_accumulator_value": 0.125}),
+    _claim("torch-lr-decay", "torch divides the rate by 1 + (t - 1) κ; Keras's stays.",
+           "torch.optim:Adagrad", "keras:Adagrad", _ADAGRAD_TRICK | {"lr_decay": 0.5}, LR,
+           differs_at=2),
+)  # fmt: skip
+
+RMSPROPS = (
+    _claim("keras-rmsprop", "Keras's RMSprop has ε in the root, torch's outside.",
+           "torch.optim:RMSprop", "keras:RMSprop", RMSPROP, differs_at=1),
+    _claim("keras-centered", "Centred too.",
+           "torch.optim:RMSprop", "keras:RMSprop", CENTERED, differs_at=1),
+    _claim("keras-optax-rmsprop", "optax's default is Keras's at equal ε, with momentum.",
+           "keras:RMSprop", "optax:rmsprop", RMSPROP_MOMENTUM),
+    _claim("keras-optax-centered", "Centred too.", "keras:RMSprop", "optax:rmsprop", CENTERED),
+    _claim("keras-rmsprop-here", "`KerasRMSprop` is Keras's, centred, with momentum and decay.",
+           "myoptim.dialects:KerasRMSprop", "keras:RMSprop", CENTERED | {"weight_decay": 0.1875}),
+    _claim("optax-rmsprop-here", "`KerasRMSprop` is optax's default.",
+           "myoptim.dialects:KerasRMSprop", "optax:rmsprop", RMSPROP_MOMENTUM),
+    _claim("optax-rmsprop", "optax's default differs from torch's in the place of ε.",
+           "torch.optim:RMSprop", "optax:rmsprop", RMSPROP, differs_at=1),
+    _claim("optax-rmsprop-outside", "`optax.rmsprop(eps_in_sqrt=False)` is torch's.",
+           "torch.optim:RMSprop", "optax:rmsprop(1, eps_in_sqrt=False)", RMSPROP),
+    _claim("optax-rmsprop-constant", "With momentum it is torch's at a constant rate.",
+           "torch.optim:RMSprop", "optax:rmsprop(1, eps_in_sqrt=False)", RMSPROP_MOMENTUM,
+           lr_changes=False),
+    _claim("optax-rmsprop-change", "Once the rate changes optax's momentum departs.",
+           "torch.optim:RMSprop", "optax:rmsprop(1, eps_in_sqrt=False)", RMSPROP_MOMENTUM,
+           differs_at=CHANGE),
+    _claim("optax-rmsprop-outside-here", "`KerasRMSprop(eps_in_root=False)` is that.",
+           "myoptim.dialects:KerasRMSprop", "optax:rmsprop(1, eps_in_sqrt=False)",
+           CENTERED | {"eps_in_root": False}, CENTERED),
+    _claim("optax-rmsprop-chain", "A chain of scale, trace, rate is torch's at any rate.",
+           "torch.optim:RMSprop", torch_as_chain, RMSPROP_MOMENTUM, needs=("optax",)),
+    _claim("mlx-rmsprop", "MLX's RMSprop is torch's.",
+           "torch.optim:RMSprop", "mlx:RMSprop", RMSPROP),
+    _claim("paddle-rmsprop", "PaddlePaddle's RMSProp is Keras's, centred, with momentum.",
+           "keras:RMSprop", "paddle:RMSProp", CENTERED),
+    _claim("paddle-rmsprop-here", "Its decay joins the gradient (L2).",
+           "myoptim.dialects:KerasRMSprop", "paddle:RMSProp",
+           CENTERED | {"weight_decay": 0.1875, "decoupled_weight_decay": False},
+           CENTERED | {"weight_decay": 0.1875}),
+    _claim("tf1-rmsprop", "TensorFlow 1's average of squares starts at 1, Keras's at 0.",
+           "keras:RMSprop", "tf1:RMSPropOptimizer", RMSPROP_MOMENTUM, differs_at=1),
+    _claim("tf1-optax-rmsprop", "TensorFlow 1's RMSProp is `optax.rmsprop(initial_scale=1)`.",
+           "optax:rmsprop(1, initial_scale=1)", "tf1:RMSPropOptimizer", RMSPROP_MOMENTUM),
+    _claim("tf1-rmsprop-here", "`TF1RMSprop` is TensorFlow 1's, with momentum.",
+           "myoptim.dialects:TF1RMSprop", "tf1:RMSPropOptimizer", RMSPROP_MOMENTUM),
+    _claim("tf1-centered-here", "Centred too.",
+           "myoptim.dialects:TF1RMSprop", "tf1:RMSPropOptimizer", CENTERED),
+)  # fmt: skip
+
+ADAMS = (
+    _claim("optax-adam", "optax's Adam is torch's.", "torch.optim:Adam", "optax:adam", ADAM),
+    _claim("paddle-adam", "PaddlePaddle's Adam is torch's, decay (L2) and all.",
+           "torch.optim:Adam", "paddle:Adam", ADAMW),
+    _claim("tinygrad-adam", "tinygrad's Adam is torch's; it keeps powers of β in float32.",
+           "torch.optim:Adam", "tinygrad:Adam", ADAM, tolerance=FLOAT32),
+    _claim("keras-adam", "Keras's Adam adds ε before the correction.",
+           "torch.optim:Adam", "keras:Adam", ADAM, differs_at=1),
+    _claim("keras-adam-hat", "It is torch's with ε / √(1 - β₂ᵗ) at every step.",
+           AdamWithHat, "keras:Adam", ADAM, needs=("torch",)),
+    _claim("keras-adam-here", "`KerasAdam` is Keras's, AMSGrad and all.",
+           "myoptim.dialects:KerasAdam", "keras:Adam", AMSGRAD),
+    _claim("keras-adam-decay-here", "Weight decay on Keras's Adam is decoupled.",
+           "myoptim.dialects:KerasAdam", "keras:Adam", ADAMW),
+    _claim("keras-adamw-adam", "So Keras's Adam with decay is Keras's AdamW.",
+           "keras:Adam", "keras:AdamW", ADAMW),
+    _claim("keras-adamw-here", "`KerasAdam` with decay is Keras's AdamW.",
+           "myoptim.dialects:KerasAdam", "keras:AdamW", ADAMW),
+    _claim("keras-adam-decay", "Weight decay on torch's Adam is not.",
+           "torch.optim:AdamW", "torch.optim:Adam", ADAMW, differs_at=1),
+    _claim("tf1-adam", "TensorFlow 1's Adam is Keras's.",
+           "keras:Adam", "tf1:AdamOptimizer", ADAM),
+    _claim("sklearn-adam", "scikit-learn's Adam is Keras's.",
+           "keras:Adam", "sklearn:adam", ADAM),
+    _claim("sklearn-adam-here", "`KerasAdam` is scikit-learn's.",
+           "myoptim.dialects:KerasAdam", "sklearn:adam", ADAM),
+    _claim("mlx-adam", "MLX's Adam has no bias correction.",
+           "torch.optim:Adam", "mlx:Adam", ADAM, differs_at=1),
+    _claim("mlx-adam-here", "`MLXAdam` is MLX's.", "myoptim.dialects:MLXAdam", "mlx:Adam", ADAM),
+    _claim("mlx-adamw-here", "`MLXAdam` with decay is MLX's AdamW.",
+           "myoptim.dialects:MLXAdam", "mlx:AdamW", ADAMW),
+    _claim("mlx-corrected", "With `bias_correction=True` it is torch's; MLX computes the "
+           "correction in float32.",
+           "torch.optim:Adam", "mlx:Adam(1, bias_correction=True)", ADAM, tolerance=FLOAT32),
+    _claim("keras-amsgrad-hat", "Keras's AMSGrad is torch's with ε / √(1 - β₂ᵗ): both take the "
+           "maximum, then correct.", AdamWithHat, "keras:Adam", AMSGRAD, needs=("torch",)),
+    _claim("paddle-amsgrad", "PaddlePaddle's AMSGrad is torch's.",
+           "torch.optim:Adam", "paddle:Adam", AMSGRAD),
+    _claim("optax-amsgrad", "optax takes the maximum over corrected averages.",
+           "torch.optim:Adam", "optax:amsgrad", AMSGRAD, ADAM, differs_at=2),
+    _claim("optax-amsgrad-here", "`OptaxAMSGrad` is optax's.",
+           "myoptim.dialects:OptaxAMSGrad", "optax:amsgrad", ADAM),
+    _claim("optax-adamw", "optax's AdamW, w - η(adam + λw), is torch's.",
+           "torch.optim:AdamW", "optax:adamw", ADAMW),
+    _claim("tinygrad-adamw", "tinygrad's AdamW too.",
+           "torch.optim:AdamW", "tinygrad:AdamW", ADAMW, tolerance=FLOAT32),
+    _claim("paddle-adamw", "PaddlePaddle's AdamW is torch's.",
+           "torch.optim:AdamW", "paddle:AdamW", ADAMW),
+    _claim("mlx-adamw", "MLX's AdamW with `bias_correction=True` is torch's.",
+           "torch.optim:AdamW", "mlx:AdamW(1, bias_correction=True)", ADAMW, tolerance=FLOAT32),
+    _claim("paper-adamw-constant", "The paper's λ is torch's ηλ at a constant rate.",
+           "torch.optim:AdamW", "myoptim.dialects:PaperAdamW", ADAMW,
+           ADAMW | {"weight_decay": 0.1875 * 0.125}, lr_changes=False),
+    _claim("paper-adamw-change", "Once the rate changes the paper's decay stays.",
+           "torch.optim:AdamW", "myoptim.dialects:PaperAdamW", ADAMW,
+           ADAMW | {"weight_decay": 0.1875 * 0.125}, differs_at=CHANGE),
+    _claim("keras-counts", "Keras counts steps for all parameters together, torch for each.",
+           AdamWithHat, "keras:Adam", ADAM, missing=True, differs_at=4, needs=("torch",)),
+    _claim("mlx-counts", "MLX too.", "torch.optim:Adam", "mlx:Adam(1, bias_correction=True)",
+           ADAM, missing=True, differs_at=4, tolerance=FLOAT32),
+    _claim("paddle-counts", "PaddlePaddle counts for each, as torch does.",
+           "torch.optim:Adam", "paddle:Adam", ADAM, missing=True),
+)  # fmt: skip
+
+SECTIONS = {
+    "SGD with momentum": SGD,
+    "Adagrad": ADAGRADS,
+    "RMSprop": RMSPROPS,
+    "Adam and AdamW": ADAMS,
+}
+"""The claims by the page's sections."""
+CLAIMS = {claim.id: claim for claims in SECTIONS.values() for claim in claims}
+
+
+def outcome(claim: Claim, found: Agreement) -> str:
+    """What a run came to, in a word or two."""
+    if found.first is None:
+        return "equal to rounding" if found.distance == 0 else f"equal to {found.distance:.0e}"
+    return f"differ at step {found.first.step}, by {found.distance:.0e}"
+
+
+def table(outcomes: dict[str, str]) -> str:
+    """The tables of the page, in Markdown, from the outcome of every claim."""
+    used = versions(tuple(PACKAGES))
+    equal = sum(claim.differs_at is None for claim in CLAIMS.values())
+    lines = [
+        f"{equal} equalities and {len(CLAIMS) - equal} differences were run with {used}.",
+        "",
+        "| framework | equalities | differences |",
+        "|---|---|---|",
+    ]
+    for name, package in PACKAGES.items():
+        about = [claim for claim in CLAIMS.values() if name in claim.frameworks]
+        same = sum(claim.differs_at is None for claim in about)
+        lines.append(f"| {package} | {same} | {len(about) - same} |")
+    for section, claims in SECTIONS.items():
+        lines += [
+            "",
+            f"### Runs: {section}",
+            "",
+            "| run | what it shows | outcome |",
+            "|---|---|---|",
+        ]
+        lines += [f"| `{c.id}` | {c.says} | {outcomes[c.id]} |" for c in claims]
+    return "\n".join(lines) + "\n"
