@@ -7,32 +7,50 @@ Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, t
 `rules.py` and `optimizer.py` for what they share and `execution` for how they are run.
 """
 
-from torch.optim import Optimizer, lr_scheduler, swa_utils
+from torch.optim import (
+    Optimizer,
+    lr_scheduler,
+    swa_utils,
+    swap_in_optimizer_params_and_state,
+)
 
-from myoptim import rules
+from myoptim import optimizer
+from myoptim.algorithms.adafactor import Adafactor
 from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
+from myoptim.algorithms.lbfgs import LBFGS
+from myoptim.algorithms.muon import Muon
 from myoptim.algorithms.rmsprop import RMSprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
+from myoptim.algorithms.sparse_adam import SparseAdam
 
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
-OPTIMIZERS: dict[str, type[rules.TensorRule]] = {
-    cls.__name__: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
+OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
+    cls.__name__: cls
+    for cls in (
+        *(SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW),
+        *(Adafactor, Muon, SparseAdam, LBFGS),
+    )
 }
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Momentum",
+    "Muon",
     "Nesterov",
     "Optimizer",
     "RMSProp",
     "RMSprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
+    "swap_in_optimizer_params_and_state",
 ]
