@@ -109,6 +109,13 @@ class Row:
         return [name for name, flags in EXECUTORS.items() if self.flags.issuperset(flags)]
 
     @property
+    def plain(self) -> bool:
+        """Whether it takes vectors with dense gradients, and no closure."""
+        vector = torch.ones(2)
+        free = self.shape(vector.shape) == vector.shape and not self.closure
+        return free and not self.gradient(vector).is_sparse
+
+    @property
     def flags(self) -> set[str]:
         """The flags for the ways of running that both know."""
         return {"foreach", "fused"} & set(inspect.signature(self.twin).parameters)
@@ -427,6 +434,11 @@ def each_row(test: Callable[..., None]) -> Callable[..., None]:
 def each_elementwise(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test once for every optimizer whose rule runs in every way, on any dense tensors."""
     return pytest.mark.parametrize("row", [row for row in ROWS if row.elementwise], ids=str)(test)
+
+
+def each_plain(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer that takes vectors with dense gradients, no closure."""
+    return pytest.mark.parametrize("row", [row for row in ROWS if row.plain], ids=str)(test)
 
 
 # The ways in which ours may run; bits are promised for each.
