@@ -20,6 +20,7 @@ from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
 from myoptim.algorithms.lbfgs import LBFGS
 from myoptim.algorithms.muon import Muon
+from myoptim.algorithms.muon_split import split_for_muon
 from myoptim.algorithms.rmsprop import RMSprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
 from myoptim.algorithms.sparse_adam import SparseAdam
@@ -51,6 +52,7 @@ __all__ = [
     "RMSprop",
     "SparseAdam",
     "lr_scheduler",
+    "split_for_muon",
     "swa_utils",
     "swap_in_optimizer_params_and_state",
 ]
