@@ -6,8 +6,9 @@ by their rules. At default hyper-parameters most mistakes are smaller than round
 `AMPLIFIED` ones a correct rule in float64 stays within 1e-15 of its reference while the wrong ones
 are orders of magnitude away.
 
-Public: `AMPLIFIED`, `Schedule`, `amplified_schedule`, `Snapshot`, `drive`, `advance`. The module imports torch
-and nothing of myoptim: the course runs it alone in the process that holds a student's code.
+Public: `AMPLIFIED`, `Schedule`, `amplified_schedule`, `Snapshot`, `drive`, `advance`. The module
+imports torch and nothing of myoptim: the course runs it alone in the process that holds a
+student's code.
 """
 
 import inspect

@@ -72,10 +72,9 @@ def test_every_bit_is_torchs(name):
     labels = [result.racer.label for result in results]
     assert labels == takers_of_vectors()
     assert set(myoptim.OPTIMIZERS) - set(labels) == {"Muon", "SparseAdam"}
-    assert {result.racer.label: result.difference for result in results} == dict.fromkeys(
-        labels, ""
-    )
-    assert {result.finish.steps for result in results} == {40}
+    for result in results:
+        assert result.difference == "", result.racer.label
+        assert (result.finish.diverged_at or 41) == result.finish.steps + 1
 
 
 def test_one_bit_of_a_parameter_is_seen(monkeypatch):
