@@ -7,7 +7,7 @@ Read `two_loop_recursion` for the direction, `strong_wolfe` for how far to go al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -173,7 +173,7 @@ def trial(bracket: list[Point], stalled: bool) -> tuple[Number, bool]:
     At an end, or the second time near one, a tenth of the bracket away from it instead: else the
     bracket might hardly shrink.
     """
-    t = cubic_minimum(*bracket)
+    t = cubic_minimum(bracket[0], bracket[1])
     left, right = min(point.t for point in bracket), max(point.t for point in bracket)
     margin = 0.1 * (right - left)
     near = min(right - t, t - left) < margin
@@ -186,21 +186,20 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[Number, Number] | None = Non
     """Where the cubic is least that has the losses and slopes of two points: Nocedal & Wright,
     equation 3.59; the middle of the bounds where it is least nowhere."""
     low, high = bounds or ((a.t, b.t) if a.t <= b.t else (b.t, a.t))
-    d1 = (
-        a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
-    )  #   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ)/(a − b)
-    square = d1**2 - a.slope * b.slope  #                             d₂² = d₁² − φ′ₐ φ′ᵦ
+    rise = 3 * (a.loss - b.loss) / (a.t - b.t)  #      3 (φₐ − φᵦ) / (a − b)
+    d1 = a.slope + b.slope - rise  #                   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ) / (a − b)
+    square = d1**2 - a.slope * b.slope  #              d₂² = d₁² − φ′ₐ φ′ᵦ
     if not square >= 0:
         return (low + high) / 2.0
     d2 = square.sqrt()
     if a.t > b.t:
         a, b = b, a
-    ratio = (b.slope + d2 - d1) / (
-        b.slope - a.slope + 2 * d2
-    )  #     (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
-    return min(
-        max(b.t - (b.t - a.t) * ratio, low), high
-    )  #          b − (b − a) · ratio, in the bounds
+    span = b.slope - a.slope + 2 * d2  #               φ′ᵦ − φ′ₐ + 2 d₂
+    ratio = (b.slope + d2 - d1) / span  #              (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
+    t = (
+        b.t - (b.t - a.t) * ratio
+    )  #                   b − (b − a) (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
+    return min(max(t, low), high)
 
 
 # ------------------------------------------------------------------ the two in turn
@@ -359,7 +358,7 @@ class LBFGS(Optimizer):
         Returns:
             The closure's loss at the start of the step.
         """
-        closure = cast(Callable[[], Any], torch.enable_grad()(closure))
+        closure = torch.enable_grad()(closure)
         if not self._params:
             return closure()
         group = self.param_groups[0]
@@ -418,20 +417,20 @@ class LBFGS(Optimizer):
         if memory["d"] is None:
             memory.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return grad.neg()
-        pairs = [memory["old_dirs"], memory["old_stps"], memory["ro"]]
+        changes, steps, products = memory["old_dirs"], memory["old_stps"], memory["ro"]
         history_size = self.param_groups[0]["history_size"]
         y = grad.sub(memory["prev_flat_grad"])  #             y = g − g of the step before
         s = memory["d"].mul(memory["t"])  #                   s = t d
         product = y.dot(s)
         if product > 1e-10:  # curvature; without it H would not stay positive
-            if len(pairs[0]) == history_size:
-                for column in pairs:
-                    column.pop(0)
-            for column, value in zip(pairs, (y, s, 1.0 / product), strict=True):
-                column.append(value)
+            if len(changes) == history_size:
+                del changes[0], steps[0], products[0]
+            changes.append(y)
+            steps.append(s)
+            products.append(1.0 / product)  #                 ρ = 1 / yᵀs
             memory["H_diag"] = product / y.dot(y)  #          γ = yᵀs / yᵀy
         alphas = state.setdefault("al", [None] * history_size)
-        return two_loop_recursion(grad, *pairs, memory["H_diag"], alphas)
+        return two_loop_recursion(grad, changes, steps, products, memory["H_diag"], alphas)
 
 
 def _flat(param: Tensor) -> Tensor:

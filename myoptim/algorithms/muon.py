@@ -20,7 +20,7 @@ def muon(
     grad: Tensor,
     momentum_buffer: Tensor,
     *,
-    lr: float | Tensor,
+    lr: float,
     momentum: float,
     nesterov: bool,
     ns_coefficients: tuple[float, float, float],
@@ -56,7 +56,7 @@ def orthogonalized(
     return x.T if tall else x
 
 
-def adjusted(lr: float | Tensor, param: Tensor, how: str | None) -> float | Tensor:
+def adjusted(lr: float, param: Tensor, how: str | None) -> float:
     """The learning rate for a matrix of A rows and B columns."""
     rows, columns = param.shape
     if how == "match_rms_adamw":

@@ -77,7 +77,7 @@ def split_for_muon(model: nn.Module, others: Iterable[str] = ()) -> MuonSplit:
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         for param in module.parameters(recurse=False)
     }
-    matrices = [name for name, param in trained.items() if param.ndim == 2]
+    output = _output_layer(model, tables)
     given = _expand(model, others)
 
     def reason(name: str, param: nn.Parameter) -> str:
@@ -92,7 +92,7 @@ def split_for_muon(model: nn.Module, others: Iterable[str] = ()) -> MuonSplit:
             return "a table of an embedding"
         if name in given:
             return "as given"
-        return "the last matrix: the output layer" if name == matrices[-1] else ""
+        return "the last matrix: the output layer" if name == output else ""
 
     reasons = {name: reason(name, param) for name, param in trained.items()}
     chosen = [(name, param) for name, param in trained.items() if not reasons[name]]
@@ -104,6 +104,16 @@ def split_for_muon(model: nn.Module, others: Iterable[str] = ()) -> MuonSplit:
         )
     inside = "a matrix inside the network"
     return MuonSplit(chosen, left, {name: why or inside for name, why in reasons.items()})
+
+
+def _output_layer(model: nn.Module, tables: set[int]) -> str | None:
+    """The name of the last matrix; None where a table is the output layer as well."""
+    every = list(model.named_parameters(remove_duplicate=False))
+    places = [id(param) for _, param in every]
+    if any(places.count(table) > 1 for table in tables):
+        return None
+    matrices = [name for name, param in every if param.ndim == 2 and id(param) not in tables]
+    return matrices[-1] if matrices else None
 
 
 def _expand(model: nn.Module, names: Iterable[str]) -> set[str]:
