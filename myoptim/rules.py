@@ -20,7 +20,7 @@ from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
 from myoptim.execution.columns import PLAIN, each_row, in_order, local, take
 from myoptim.execution.foreach import TensorList
-from myoptim.execution.functional import view_as_real
+from myoptim.execution.functional import PairsAdded, as_pairs
 from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.sparse import view_elements
@@ -53,7 +53,7 @@ class TensorRule(Optimizer):
         update = functools.partial(self._update, group, names, decay)
         values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
         has_tensors = not torch.compiler.is_compiling() and any(map(_is_tensor, values))
-        execute = self._executor(group, update, scalars, has_tensors, len(columns))
+        execute = self._executor(group, has_tensors)
         for run in self._runs(columns, counters):
             if len(run) == len(columns[0]):
                 self._step_run(group, update, scalars, execute, columns, counters, new)
@@ -108,28 +108,26 @@ class TensorRule(Optimizer):
             buffers: the parameter's state.
         """
         declared: Any = self._declaration
+        pairs = declared.complex if param.is_complex() else ""
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
+        if pairs == "as pairs from the decay on":
+            param, grad, *buffers = as_pairs((param, grad, *buffers))
         if decay is not None:
             grad = decay(param, grad)
         tensors: Sequence[Any] = (param, grad, *buffers)
         if grad.is_sparse and declared.sparse == "by element":
             tensors = view_elements(*tensors)
-        elif param.is_complex() and declared.complex == "as pairs":
-            tensors = [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in tensors]
+        elif pairs == "as pairs":
+            tensors = as_pairs(tensors)
+        elif pairs == "pairs added":
+            tensors = [PairsAdded(param), *as_pairs((grad, *buffers))]
         named = dict(zip(names, tensors[2:], strict=True))
         declared.rule(tensors[0], tensors[1], **named, **scalars)
 
     # ------------------------------------------------------------------ how it is run
 
-    def _executor(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        width: int,
-    ) -> Executor:
+    def _executor(self, group: Group, has_tensors: bool) -> Executor:
         """What runs the rule on columns of parameters."""
         return each_row
 
@@ -261,24 +259,19 @@ class ElementwiseRule(TensorRule):
 
     _rule_was_traced = False
 
-    def _executor(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        width: int,
-    ) -> Executor:
-        declared = self._declaration
-        chosen = executor(group, has_tensors, declared.zeros_tie)
-        skip = has_tensors or chosen is each_row or torch.compiler.is_compiling()
-        if not (self._rule_was_traced or skip):
+    def _executor(self, group: Group, has_tensors: bool) -> Executor:
+        chosen = executor(group, has_tensors, self._declaration.zeros_tie)
+        if self._rule_was_traced or has_tensors or chosen is each_row or records(group):
+            return chosen
+
+        def refuse_first(update: Update, columns: Columns) -> None:
             # Whatever way these parameters go, a rule that is not elementwise is refused.
-            given = {name: 1.0 for name in declared.numbers if name in declared.takes}
-            given |= {"first": False} if "first" in declared.takes else {}
-            trace(functools.partial(update, {**scalars, **given}), width)
-            self._rule_was_traced = True
-        return chosen
+            if not self._rule_was_traced:
+                trace(update, len(columns))
+                self._rule_was_traced = True
+            chosen(update, columns)
+
+        return refuse_first
 
     def _runs(self, columns: Columns, counters: Columns) -> Sequence[Sequence[int]]:
         if torch.compiler.is_compiling():

@@ -8,6 +8,7 @@ may be read, because a graph is recorded, each parameter stays by itself with it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,10 +24,10 @@ _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
 def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
-    """A number as a 0-dim tensor of its own."""
+    """A number as a 0-dim tensor of its own, which autograd follows where it records."""
     dtype = private.scalar_dtype(fused)
     if isinstance(value, Tensor):
-        return value.detach().clone().to(dtype=dtype, device=device)
+        return value.clone().to(dtype=dtype, device=device)
     return torch.tensor(value, dtype=dtype, device=device)
 
 
@@ -53,6 +54,11 @@ def read(counters: Sequence[Tensor]) -> list[float]:
     return torch.stack(list(counters)).tolist()
 
 
+def is_recorded(number: Any) -> bool:
+    """Whether autograd follows a number of the state."""
+    return isinstance(number, Tensor) and number.requires_grad
+
+
 def by_value(
     columns: Sequence[Sequence[Any]], count: int, readable: bool
 ) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
@@ -61,14 +67,17 @@ def by_value(
     Args:
         columns: 0-dim tensors, or values of Python, one for each parameter.
         count: how many parameters there are.
-        readable: whether tensors may be read; else each parameter comes with its own.
+        readable: whether tensors may be read; else each parameter comes with its own, as where
+            autograd follows one.
 
     Yields:
         The numbers, and the places of the parameters that have them.
     """
-    if not readable:
+    if not readable or any(map(is_recorded, itertools.chain(*columns))):
         for i in range(count):
-            yield tuple(column[i] for column in columns), [i]
+            # Autograd keeps what it was given: that must not be what is written to.
+            row = [column[i] for column in columns]
+            yield tuple(value.clone() if is_recorded(value) else value for value in row), [i]
         return
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))
