@@ -18,7 +18,7 @@ from torch import Tensor
 
 from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, in_order, local, take
+from myoptim.execution.columns import PLAIN, each_row, in_order, local, rows, take
 from myoptim.execution.foreach import TensorList
 from myoptim.execution.functional import PairsAdded, as_pairs
 from myoptim.execution.fused import check_fusible
@@ -244,10 +244,11 @@ class TensorRule(Optimizer):
         scalars = _scalars(rule, group)
         for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
             columns = take([counters[i] for i in changed], places)
-            if len(places) == 1:
-                rule(*[column[0] for column in columns], **scalars, **given)
-            else:
+            if len(places) > 1 and numbers.are_floats(columns):
                 rule(*map(TensorList, columns), **scalars, **given)
+            else:  # in half precision, which loading may give them, list kernels round otherwise
+                for row in rows(columns):
+                    rule(*row, **scalars, **given)
 
 
 class ElementwiseRule(TensorRule):

@@ -100,9 +100,9 @@ class ASGD(ElementwiseRule):
         ...     (weight ** 2).sum().backward()
         ...     optimizer.step()
         >>> weight  # (1 − 2 · 0.1)⁴, and Λ takes a little off
-        tensor([ 0.4096, 40.9560], requires_grad=True)
+        tensor([ 0.4096, 40.9584], requires_grad=True)
         >>> optimizer.state[weight]["ax"]  # the mean of the last two
-        tensor([ 0.4608, 46.0759])
+        tensor([ 0.4608, 46.0784])
     """
 
     _declaration = Declaration(

@@ -103,7 +103,7 @@ class NAdam(ElementwiseRule):
         >>> (weight ** 2).sum().backward()
         >>> optimizer.step()  # a little more than lr: the average is looked at a step ahead
         >>> weight
-        tensor([ 0.8939, 99.8939], requires_grad=True)
+        tensor([ 0.8944, 99.8944], requires_grad=True)
     """
 
     _declaration = Declaration(

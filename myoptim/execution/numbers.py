@@ -36,15 +36,16 @@ def count_up(counters: list[Tensor]) -> None:
     if len(counters) == 1 or _add_to_each is None:
         for counter in counters:
             counter += 1
-    elif torch.compiler.is_compiling() or not _are_floats_on_cpu(counters):
+    elif torch.compiler.is_compiling() or not (are_floats([counters]) and counters[0].is_cpu):
         _add_to_each(counters, 1)
     else:  # a number would be made a tensor anew for every counter
         _add_to_each(counters, number_as_tensor(1.0, counters[0].dtype), alpha=1.0)
 
 
-def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
-    dtypes = {*map(dtype_of, counters)}
-    return len(dtypes) == 1 and dtypes <= _FLOATS and counters[0].is_cpu
+def are_floats(columns: Columns) -> bool:
+    """Whether all are of one type in which lists have the bits of single numbers."""
+    dtypes = {*map(dtype_of, itertools.chain(*columns))}
+    return len(dtypes) == 1 and dtypes <= _FLOATS
 
 
 def read(counters: Sequence[Tensor]) -> list[float]:
