@@ -10,29 +10,45 @@ Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, t
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
 from myoptim import rules
+from myoptim.algorithms.adadelta import Adadelta
 from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
+from myoptim.algorithms.adamax import Adamax
+from myoptim.algorithms.asgd import ASGD
+from myoptim.algorithms.nadam import NAdam
+from myoptim.algorithms.radam import RAdam
 from myoptim.algorithms.rmsprop import RMSprop
+from myoptim.algorithms.rprop import Rprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
 
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
 OPTIMIZERS: dict[str, type[rules.TensorRule]] = {
-    cls.__name__: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
+    cls.__name__: cls
+    for cls in (
+        *(SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW),
+        *(Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD),
+    )
 }
 
 __all__ = [
+    "ASGD",
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Momentum",
+    "NAdam",
     "Nesterov",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
     "swa_utils",
 ]

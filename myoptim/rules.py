@@ -18,9 +18,9 @@ from torch import Tensor
 
 from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, is_sparse, local, take
+from myoptim.execution.columns import PLAIN, each_row, is_sparse, local, rows, take
 from myoptim.execution.foreach import TensorList
-from myoptim.execution.functional import view_as_real
+from myoptim.execution.functional import PairsAdded, as_pairs
 from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.layout import Layout
@@ -59,7 +59,7 @@ class TensorRule(Optimizer):
             and not _NUMBERS.issuperset(map(type, values))
             and any(map(_is_tensor, values))
         )
-        execute, runs = self._plan(group, update, scalars, has_tensors, columns, counters)
+        execute, runs = self._plan(group, has_tensors, columns, counters)
         for run in runs:
             if len(run) == len(columns[0]):
                 self._step_run(group, update, scalars, execute, columns, counters, new)
@@ -114,28 +114,27 @@ class TensorRule(Optimizer):
             buffers: the parameter's state.
         """
         declared: Any = self._declaration
+        pairs = declared.complex if param.is_complex() else ""
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
+        if pairs == "as pairs from the decay on":
+            param, grad, *buffers = as_pairs((param, grad, *buffers))
         if decay is not None:
             grad = decay(param, grad)
         tensors: Sequence[Any] = (param, grad, *buffers)
         if grad.is_sparse and declared.sparse == "by element":
             tensors = view_elements(*tensors)
-        elif param.is_complex() and declared.complex == "as pairs":
-            tensors = [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in tensors]
+        elif pairs == "as pairs":
+            tensors = as_pairs(tensors)
+        elif pairs == "pairs added":
+            tensors = [PairsAdded(param), *as_pairs((grad, *buffers))]
         named = dict(zip(names, tensors[2:], strict=True))
         declared.rule(tensors[0], tensors[1], **named, **scalars)
 
     # ------------------------------------------------------------------ how it is run
 
     def _plan(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        columns: Columns,
-        counters: Columns,
+        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
     ) -> tuple[Executor, Sequence[Sequence[int]]]:
         """What runs the rule on columns of parameters, and the places of the parameters that are
         counted and updated together, in their order."""
@@ -247,10 +246,11 @@ class TensorRule(Optimizer):
         scalars = _scalars(keywords(rule), group)
         for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
             columns = take([counters[i] for i in changed], places)
-            if len(places) == 1:
-                rule(*[column[0] for column in columns], **scalars, **given)
-            else:
+            if len(places) > 1 and numbers.are_floats(columns):
                 rule(*map(TensorList, columns), **scalars, **given)
+            else:  # in half precision, which loading may give them, list kernels round otherwise
+                for row in rows(columns):
+                    rule(*row, **scalars, **given)
 
 
 class ElementwiseRule(TensorRule):
@@ -264,29 +264,25 @@ class ElementwiseRule(TensorRule):
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
     def _plan(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        columns: Columns,
-        counters: Columns,
+        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
     ) -> tuple[Executor, Sequence[Sequence[int]]]:
-        declared = self._declaration
         if torch.compiler.is_compiling():
             fits_lists, runs = False, [range(len(columns[0]))]
         else:
             layout = self._layout(group, columns, counters)
             fits_lists, runs = layout.fits_lists, layout.runs
-        chosen = executor(group, has_tensors, declared.zeros_tie, fits_lists)
-        skip = has_tensors or chosen is each_row or torch.compiler.is_compiling()
-        if not (self._rule_was_traced or skip):
+        chosen = executor(group, has_tensors, self._declaration.zeros_tie, fits_lists)
+        if self._rule_was_traced or has_tensors or chosen is each_row or records(group):
+            return chosen, runs
+
+        def refuse_first(update: Update, columns: Columns) -> None:
             # Whatever way these parameters go, a rule that is not elementwise is refused.
-            given = {name: 1.0 for name in declared.numbers if name in declared.takes}
-            given |= {"first": False} if "first" in declared.takes else {}
-            trace(functools.partial(update, {**scalars, **given}), len(columns))
-            self._rule_was_traced = True
-        return chosen, runs
+            if not self._rule_was_traced:
+                trace(update, len(columns))
+                self._rule_was_traced = True
+            chosen(update, columns)
+
+        return refuse_first, runs
 
     def _layout(self, group: Group, columns: Columns, counters: Columns) -> Layout:
         """How the tensors lie, as it was found at the last step if it is still so."""

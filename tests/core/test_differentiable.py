@@ -10,35 +10,12 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.optim import Optimizer
 
-VARIANTS: dict[str, list[Options]] = {
-    "SGD": [{}, {"weight_decay": 0.2}, {"momentum": 0.9, "dampening": 0.1, "maximize": True}],
-    "Momentum": [{"weight_decay": 0.2}],
-    "Nesterov": [{"weight_decay": 0.2}],
-    "Adagrad": [{"lr_decay": 0.1, "weight_decay": 0.2}, {"maximize": True}],
-    "RMSprop": [
-        {"weight_decay": 0.2},
-        {"momentum": 0.9, "maximize": True},
-        {"centered": True, "momentum": 0.5, "weight_decay": 0.1},
-    ],
-    "Adam": [
-        {"weight_decay": 0.2},
-        {"amsgrad": True, "maximize": True},
-        {"decoupled_weight_decay": True, "weight_decay": 0.2},
-    ],
-    "AdamW": [{}, {"amsgrad": True, "weight_decay": 0.2}],
-}
-
-# Where torch differentiates through more than one step by its learning rate; elsewhere it raises.
-TORCH_CAN = ("SGD", "Nesterov", "Adam", "AdamW")
-
-COUNTERS = ("Adagrad", "RMSprop", "Adam", "AdamW")
-
 
 def each_variant(test: Callable[..., None]) -> Callable[..., None]:
     cases = [
         pytest.param(row, options, id=f"{row}-{options}")
         for row in ROWS
-        for options in VARIANTS[str(row)]
+        for options in row.variants
     ]
     return pytest.mark.parametrize(("row", "options"), cases)(test)
 
@@ -68,7 +45,7 @@ def step_from(
     names = needed_buffers(row, optimizer)
     state = optimizer.state[param]
     state.update(zip(names, [buffer.clone() for buffer in buffers], strict=True))
-    if str(row) in COUNTERS:
+    if row.counts:
         state["step"] = torch.tensor(10.0, dtype=torch.float64)
     optimizer.step()
     return param, *[state[name] for name in names]
@@ -128,7 +105,7 @@ def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
 
     lr = torch.tensor(1e-3, dtype=torch.float64, requires_grad=True)
     (ours,) = torch.autograd.grad(loss_at(row.ours, lr), lr)
-    if str(row) in TORCH_CAN:
+    if row.learns_lr:
         (theirs,) = torch.autograd.grad(loss_at(row.twin, lr, **row.twin_kwargs), lr)
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
