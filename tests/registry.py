@@ -4,29 +4,39 @@ An optimizer that gets a row here is tested in full.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import strategies as st
+from tensors import DTYPES, Spec, sparse
+from torch import Tensor
 from torch.optim import Optimizer
 
 import myoptim
 from myoptim.optimizer import declaration_of
+from myoptim.rules import ElementwiseRule
 
 Options = dict[str, Any]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a hyper-parameter may be: values at the edge of the range, and values beyond it."""
+    """What a hyper-parameter may be: values at the edge of the range, and values beyond it.
+
+    Attributes:
+        says: what the message about the latter must match, where it is not the usual one.
+    """
 
     good: tuple[Any, ...]
     bad: tuple[Any, ...]
+    says: str = ""
 
 
 def not_negative(*good: Any) -> Range:
@@ -62,6 +72,12 @@ class Row:
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
         unchecked: hyper-parameters that torch takes whatever they are.
+        shape: the shape that parameters must have, where another was asked for.
+        dtypes: what parameters may be of.
+        gradient: a gradient of the kind that it takes, made of a dense one.
+        closure: whether its step must have a closure.
+        groups: whether it takes several groups.
+        mend: gives the twin what torch does not copy with it.
     """
 
     ours: type[Optimizer]
@@ -81,6 +97,12 @@ class Row:
     tensor_betas: bool = False
     forgetful: Options | None = None
     unchecked: tuple[str, ...] = ()
+    shape: Callable[[Shape], Shape] = lambda shape: shape
+    dtypes: tuple[torch.dtype, ...] = DTYPES
+    gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
+    closure: bool = False
+    groups: bool = True
+    mend: Callable[[Any], None] = lambda twin: None
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -100,6 +122,40 @@ class Row:
     def decaying(self, weight_decay: float) -> Options:
         """Weight decay, where there is any."""
         return {"weight_decay": weight_decay} if "weight_decay" in self.ranges else {}
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the rule runs in every way, over whatever dense tensors."""
+        return issubclass(self.ours, ElementwiseRule)
+
+    @property
+    def executors(self) -> list[str]:
+        """The ways in which ours may be told to run."""
+        return [name for name, flags in EXECUTORS.items() if self.flags.issuperset(flags)]
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes vectors with dense gradients, and no closure."""
+        vector = torch.ones(2)
+        free = self.shape(vector.shape) == vector.shape and not self.closure
+        return free and not self.gradient(vector).is_sparse
+
+    @property
+    def flags(self) -> set[str]:
+        """The flags for the ways of running that both know."""
+        return {"foreach", "fused"} & set(inspect.signature(self.twin).parameters)
+
+    def fit(self, spec: Spec) -> Spec:
+        """The parameter that comes nearest to the one asked for."""
+        dtype = spec.dtype if spec.dtype in self.dtypes else torch.float32
+        return replace(spec, shape=self.shape(spec.shape), dtype=dtype)
+
+    def step(self, optimizer: Optimizer) -> None:
+        """A step on the gradients that are there, made such as it takes."""
+        for param in (param for group in optimizer.param_groups for param in group["params"]):
+            if param.grad is not None:
+                param.grad = self.gradient(param.grad)
+        optimizer.step(*([lambda: 1.0] if self.closure else []))
 
     def make_ours(self, params: Any, options: Options) -> Optimizer:
         return self.ours(params, **deepcopy(options))
@@ -372,9 +428,161 @@ ROWS = [
 ]
 
 
+# Rules on tensors ---------------------------------------------------------------------------------
+
+
+def no_empty(shape: Shape) -> Shape:
+    """Torch divides by the number of elements."""
+    return tuple(size or 1 for size in shape)
+
+
+def matrix(shape: Shape) -> Shape:
+    """The first dimension, and all others in one."""
+    first, *others = (*no_empty(shape), 1, 1)[: max(len(shape), 2)]
+    return first, math.prod(others)
+
+
+def with_rows(shape: Shape) -> Shape:
+    """At least one dimension, for an index to name."""
+    return shape or (1,)
+
+
+def some(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
+    """A choice of hyper-parameters, where not all have lr, weight decay and maximize."""
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+def above(low: int, says: str, *good: Any) -> Range:
+    return Range((low, low + 0.5, 1e30, *good), (low - 1, low - 1e-9, float("-inf")), says)
+
+
+def should_be(name: str, *good: Any) -> Range:
+    return above(0, rf"{name} should be >= 0 but is: .*\(allowed is 0 <= \S+\)", *good)
+
+
+def mend_lbfgs(twin: Any) -> None:
+    """A copy of torch's has lost its parameters."""
+    twin._params = twin.param_groups[0]["params"]
+    twin._numel_cache = None
+
+
+REAL = tuple(dtype for dtype in DTYPES if not dtype.is_complex)
+POSITIVE = Range((1e-30, 0.5, 1), (0, -1, float("-inf")), r"Invalid .*\(allowed is 0 < \S+\)")
+NOT_NAN = r"Invalid \S+ value: nan \(\S+ may be any number but NaN\)"
+ANY_LR = st.one_of(lrs, lrs, tensor_lrs)
+
+ROWS += [
+    Row(
+        ours=myoptim.Adafactor,
+        twin=torch.optim.Adafactor,
+        full={"weight_decay": 0.1, "maximize": True, "d": 1.5},
+        hypers=options(
+            beta2_decay=near(0, -0.8, -1.0, low=-3.0, high=0.0),
+            eps=st.tuples(st.one_of(st.none(), epsilons), epsilons),
+            d=near(1.0, 1.5, low=1.0),
+        ),
+        ranges={
+            "lr": should_be("Learning rate", torch.tensor(0.1)),
+            "beta2_decay": Range((0, -0.8, -1e30), (1e-9, 1), r"should be <= 0 but is.*<= 0\)"),
+            "eps": Range(
+                ((None, 0.0), (0, 0), (1.0, 2.0)),
+                ((-1e-30, 1e-3), (None, -1)),
+                r"epsilon\d should be >= 0 but is: .*\(allowed is 0 <= \S+",
+            ),
+            "d": above(1, r"Clipping threshold d should be >= 1 but is: .*\(allowed is 1 <= d\)"),
+            "weight_decay": should_be("weight_decay"),
+        },
+        shape=no_empty,
+        dtypes=REAL,
+    ),
+    Row(
+        ours=myoptim.Muon,
+        twin=torch.optim.Muon,
+        full={"weight_decay": 0.2, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"},
+        hypers=some(
+            lr=ANY_LR,
+            weight_decay=weight_decays,
+            momentum=near(0, 0.5, 0.95, 1, high=1.0),
+            nesterov=st.booleans(),
+            ns_coefficients=st.sampled_from([(3.4, -4.7, 2.0), (1.5, -0.5, 0.0)]),
+            eps=epsilons,
+            ns_steps=st.integers(0, 6),
+            adjust_lr_fn=st.sampled_from([None, "original", "match_rms_adamw"]),
+        ),
+        ranges={
+            "lr": should_be("Learning rate", torch.tensor(0.1)),
+            "weight_decay": should_be("weight decay"),
+            "momentum": Range((0, 0.5, 1), (-1, 1.5), r"momentum should be .*0 <= momentum <= 1\)"),
+            "ns_coefficients": Range(
+                ((1, 0, 0), (-1.0, 1e30, 2.0)), ((1.0, float("nan"), 0.0),), NOT_NAN
+            ),
+            "eps": not_negative(),
+            "ns_steps": Range((0, 99), (-1, 100), r"Invalid ns_steps .*0 <= ns_steps < 100\)"),
+        },
+        shape=matrix,
+        dtypes=REAL,
+    ),
+    Row(
+        ours=myoptim.SparseAdam,
+        twin=torch.optim.SparseAdam,
+        full={"maximize": True, "betas": (0.5, 0.9)},
+        hypers=some(
+            lr=near(1e-3, 0.01, 0.1, 1, low=1e-6),
+            betas=st.tuples(decays, decays),
+            eps=near(1e-8, 0.1, 1, low=1e-30),
+            maximize=st.booleans(),
+        ),
+        ranges={"lr": POSITIVE, "betas": pair_below_one(), "eps": POSITIVE},
+        sparse=True,
+        shape=with_rows,
+        dtypes=REAL,
+        gradient=lambda gradient: gradient if gradient.is_sparse else sparse(gradient),
+    ),
+    Row(
+        ours=myoptim.LBFGS,
+        twin=torch.optim.LBFGS,
+        full={"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
+        hypers=some(
+            lr=ANY_LR,
+            max_iter=st.integers(0, 7),
+            max_eval=st.integers(1, 9),
+            tolerance_grad=near(0, 1e-7, 0.1, low=-1.0),
+            tolerance_change=near(0, 1e-9, 0.1, low=-1.0),
+            history_size=st.integers(1, 4),
+            line_search_fn=st.sampled_from([None, "strong_wolfe"]),
+        ),
+        ranges={
+            "lr": LR,
+            "max_iter": not_negative(),
+            "max_eval": not_negative(),
+            "tolerance_grad": Range((0, -1, float("inf")), (float("nan"),), NOT_NAN),
+            "tolerance_change": Range((0, -1, float("inf")), (float("nan"),), NOT_NAN),
+            "history_size": above(1, r"Invalid history_size .*1 <= history_size\)"),
+        },
+        breaks=("history_size",),
+        dtypes=tuple(
+            dtype for dtype in DTYPES if dtype != torch.float16
+        ),  # overflows, in torch too
+        closure=True,
+        groups=False,
+        mend=mend_lbfgs,
+    ),
+]
+
+
 def each_row(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test once for every optimizer."""
     return pytest.mark.parametrize("row", ROWS, ids=str)(test)
+
+
+def each_elementwise(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer whose rule runs in every way, on any dense tensors."""
+    return pytest.mark.parametrize("row", [row for row in ROWS if row.elementwise], ids=str)(test)
+
+
+def each_plain(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer that takes vectors with dense gradients, no closure."""
+    return pytest.mark.parametrize("row", [row for row in ROWS if row.plain], ids=str)(test)
 
 
 # The ways in which ours may run; bits are promised for each.

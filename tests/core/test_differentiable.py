@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from registry import ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.optim import Optimizer
@@ -15,6 +15,7 @@ def each_variant(test: Callable[..., None]) -> Callable[..., None]:
     cases = [
         pytest.param(row, options, id=f"{row}-{options}")
         for row in ROWS
+        if row.elementwise
         for options in row.variants
     ]
     return pytest.mark.parametrize(("row", "options"), cases)(test)
@@ -94,7 +95,7 @@ def after_steps(optimizer_of: Callable[[Tensor], Optimizer], steps: int) -> Tens
     return (param - target).square().sum()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
     """The derivative of a trained loss by the learning rate: torch's, and that of differences."""
@@ -114,7 +115,7 @@ def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
     torch.testing.assert_close(ours, slope.detach(), rtol=1e-5, atol=1e-8)
 
 
-@each_row
+@each_elementwise
 def test_values_are_those_of_the_plain_step(row: Row) -> None:
     """To rounding, over many steps; and without the flag nothing is recorded."""
 
@@ -131,7 +132,7 @@ def test_values_are_those_of_the_plain_step(row: Row) -> None:
     torch.testing.assert_close(train(differentiable=True), train(), rtol=1e-12, atol=1e-12)
 
 
-@each_row
+@each_elementwise
 def test_plain_step_records_nothing(row: Row) -> None:
     param = torch.ones(3, requires_grad=True)
     optimizer = row.ours([param], lr=0.01)

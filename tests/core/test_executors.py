@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, bits
-from registry import EXECUTORS, ROWS, Options, Row, each_row
+from registry import EXECUTORS, ROWS, Options, Row, each_elementwise
 from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor, is_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -43,7 +43,7 @@ def run_in_lockstep(
         assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 @each_exact_dtype
 def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
@@ -58,7 +58,7 @@ def test_sizes_lie_on_both_sides_of_the_limits() -> None:
     assert max(SIZES) > cpu.IN_CACHE
 
 
-@each_row
+@each_elementwise
 @each_executor
 @each_exact_dtype
 def test_every_small_size_among_tiny_pieces(row: Row, executor: str, dtype: torch.dtype) -> None:
@@ -79,7 +79,7 @@ def test_sign_of_zero(row: Row, executor: str) -> None:
         twins.step(twins.random_gradients(kind))
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_many_small_tensors(row: Row, executor: str) -> None:
     """More than one list can hold, of several dtypes, some without a gradient now and then."""
@@ -89,7 +89,7 @@ def test_many_small_tensors(row: Row, executor: str) -> None:
     run_in_lockstep(row, specs, executor, missing=0.1)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("gradient_layout", GRADIENT_LAYOUTS, ids=lambda layout: layout.__name__)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_half_precision_of_every_layout(row: Row, layout: Any, gradient_layout: Any) -> None:
@@ -101,7 +101,7 @@ def test_half_precision_of_every_layout(row: Row, layout: Any, gradient_layout: 
         assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_large_tensors_of_every_layout(row: Row, executor: str, layout: Any) -> None:
@@ -117,7 +117,7 @@ def test_large_tensors_of_every_layout(row: Row, executor: str, layout: Any) -> 
     assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_steps_of_different_age(row: Row, executor: str) -> None:
     """Parameter k joins at step k: every count of steps is another bias correction."""
@@ -141,7 +141,7 @@ def both(row: Row, executor: str, params: Callable[[], list[Tensor]]) -> list[tu
     return list(zip(optimizers, (ours, theirs), strict=True))
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_one_gradient_for_all(row: Row, executor: str) -> None:
     (ours, p), (theirs, q) = both(row, executor, lambda: [torch.ones(30) for _ in range(20)])
@@ -159,7 +159,7 @@ class Subclass(torch.Tensor):
     """A tensor subclass that changes nothing, as many libraries have them."""
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_tensor_subclass(row: Row, executor: str) -> None:
     def params() -> list[Tensor]:
@@ -177,7 +177,7 @@ def test_tensor_subclass(row: Row, executor: str) -> None:
         assert_same_tensor(a.as_subclass(torch.Tensor), b.as_subclass(torch.Tensor), "parameter")
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_a_graph_that_needs_the_old_value_notices_the_step(row: Row, executor: str) -> None:
     for size in (3, 200_000):
@@ -207,7 +207,7 @@ def test_peak_is_measured() -> None:
     assert peak_bytes(optimizer.step, CPU) >= 20 * MB
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("sizes", [[10_000_000], [25_000] * 400], ids=["one tensor", "many"])
 def test_extra_memory_does_not_grow_with_the_model(row: Row, sizes: list[int]) -> None:
     """Of a model of 40 MB, a step holds no copy."""
@@ -234,7 +234,7 @@ class FreshMemory(TorchDispatchMode):
         return results
 
 
-@each_row
+@each_elementwise
 def test_large_tensors_are_updated_in_memory_used_before(row: Row) -> None:
     """The pages of fresh memory may take longer to come than what is computed takes."""
     optimizer = row.ours(with_gradients([3_000_000, 600_000]), **row.full)
@@ -257,7 +257,7 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@each_row
+@each_elementwise
 def test_small_tensors_are_updated_together(row: Row) -> None:
     optimizer = row.ours(with_gradients([100] * 500))
     for _ in range(2):  # after the first step SGD has one statement more
@@ -270,7 +270,7 @@ def test_small_tensors_are_updated_together(row: Row) -> None:
 # What is kept between steps, and what is shared ---------------------------------------------------
 
 
-@each_row
+@each_elementwise
 def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> None:
     """Hogwild, or one optimizer per replica: equal shapes, at the same time."""
     runs = [Twins(row, [Spec((60,), torch.float32)] * 40, {}, {}, seed) for seed in range(4)]
@@ -284,7 +284,7 @@ def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> No
     assert not failures_in_threads(train, runs)
 
 
-@each_row
+@each_elementwise
 def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
     sizes = [50] * 40
     other = row.ours(with_gradients(sizes))
@@ -296,7 +296,7 @@ def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
     other.step()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [2, 40])
 def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
     row: Row, count: int
@@ -367,7 +367,7 @@ EVENTS = [
 ]
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
     row: Row, event: Callable[[list[Tensor], Any], None]
@@ -376,7 +376,7 @@ def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
 
     def made(make: Callable[..., Any]) -> Any:
         params = [torch.linspace(i, 1, 6).view(3, 2).requires_grad_() for i in range(3)]
-        optimizer = make(params, FULL[str(row)])
+        optimizer = make(params, row.full)
         for _ in range(3):
             for i, param in enumerate(params):
                 param.grad = torch.linspace(1, i, 6).view(3, 2)
@@ -392,7 +392,7 @@ def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
             assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 def test_state_of_another_type_than_its_parameter(row: Row) -> None:
     """After `model.double()`: whatever the loop makes of it."""
 
@@ -411,7 +411,7 @@ def test_state_of_another_type_than_its_parameter(row: Row) -> None:
         assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize(
     "shapes", [[(4,), (8,), *[(5,)] * 40], [(1000, 700), (700, 1000)]], ids=str
 )
@@ -433,7 +433,7 @@ def test_state_of_another_shape_than_its_parameter(row: Row, shapes: list[Any]) 
     assert type(ours_raised) is type(twin_raised) is RuntimeError
 
 
-@each_row
+@each_elementwise
 def test_state_of_several_types(row: Row) -> None:
     def partly_double(make: Callable[..., Any]) -> Any:
         optimizer = make(with_gradients([5] * 3), row.twin_kwargs)
@@ -450,7 +450,9 @@ def test_state_of_several_types(row: Row) -> None:
     assert_same_optimizers(ours, twin)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if "eps" in row.ranges], ids=str)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.elementwise and "eps" in row.ranges], ids=str
+)
 def test_numbers_too_large_for_the_type(row: Row) -> None:
     twins = Twins(row, [Spec((5,), torch.float32)] * 3, {"eps": 1e39}, {})
     for _ in range(2):
@@ -458,7 +460,7 @@ def test_numbers_too_large_for_the_type(row: Row) -> None:
     assert not twins.failed
 
 
-@each_row
+@each_elementwise
 def test_under_fake_tensors(row: Row) -> None:
     """As tools do that estimate memory."""
     with FakeTensorMode():
@@ -473,7 +475,9 @@ def test_under_fake_tensors(row: Row) -> None:
 # What excludes what -------------------------------------------------------------------------------
 
 
-CAPTURABLE = [row for row in ROWS if "capturable" in row.ours([torch.zeros(1)]).defaults]
+CAPTURABLE = [
+    row for row in ROWS if row.elementwise and "capturable" in row.ours([torch.zeros(1)]).defaults
+]
 
 
 @pytest.mark.parametrize("row", CAPTURABLE, ids=str)
@@ -485,7 +489,7 @@ def test_capturable_is_refused_on_a_cpu(row: Row) -> None:
             optimizer.step()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("sizes", [[1_500_000, 100, 700_000], [100] * 40], ids=["large", "many"])
 def test_gradients_of_another_type_than_their_parameter(row: Row, sizes: list[int]) -> None:
     """`grad_dtype` allows them: whatever the loop makes of it."""
@@ -507,7 +511,7 @@ def test_gradients_of_another_type_than_their_parameter(row: Row, sizes: list[in
         assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 def test_numbers_that_were_made_within_functionalization_are_not_kept(row: Row) -> None:
     options = {**row.decaying(0.1), "lr": 0.123}
     inside = row.make_ours(with_gradients([3] * 2), options)
@@ -524,7 +528,7 @@ def test_numbers_that_were_made_within_functionalization_are_not_kept(row: Row) 
     assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forward mode about itself
 @pytest.mark.parametrize("sizes", [[3] * 2, [100] * 40, [1_500_000]], ids=["few", "many", "large"])
 def test_tangents_of_forward_mode(row: Row, sizes: list[int]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_tensor
-from registry import ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from tensors import Spec, channels_last, contiguous, source, strided, transposed, view
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -98,7 +98,7 @@ def kernels() -> int:
     return sum(compiled[f"fxgraph_cache_{how}"] for how in ("hit", "miss", "bypass"))
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("dtype", CLOSE, ids=str)
 def test_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
     fused, loop = pair(row, dtype, {**row.full, "lr": 0.01})
@@ -107,7 +107,7 @@ def test_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
     assert_close(fused, loop, dtype)
 
 
-@each_row
+@each_elementwise
 def test_neither_scheduler_nor_size_compiles_anything_anew(row: Row) -> None:
     """One kernel for a rule and dtype, whatever the hyper-parameters, sizes and step counts."""
     options = {**row.full, "lr": 0.01}
@@ -132,7 +132,7 @@ def test_neither_scheduler_nor_size_compiles_anything_anew(row: Row) -> None:
     assert kernels() == before
 
 
-@each_row
+@each_elementwise
 def test_what_is_too_small_for_a_kernel_has_the_bits_of_the_loop(
     row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +150,7 @@ def test_what_is_too_small_for_a_kernel_has_the_bits_of_the_loop(
     assert kernels() == before
 
 
-@each_row
+@each_elementwise
 def test_checkpoint_goes_over_to_the_loop_and_back(row: Row) -> None:
     fused, loop = pair(row, torch.float32, {**row.full, "lr": 0.01})
     advance(fused, loop, torch.float32, 0)
@@ -165,7 +165,7 @@ def test_checkpoint_goes_over_to_the_loop_and_back(row: Row) -> None:
     assert_close(fused, loop, torch.float32)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies(row: Row, way: Any) -> None:
     fused, loop = pair(row, torch.float32, {**row.full, "lr": 0.01})
@@ -175,7 +175,7 @@ def test_copies(row: Row, way: Any) -> None:
     assert_close(fused, loop, torch.float32)
 
 
-@each_row
+@each_elementwise
 def test_parameter_without_gradient_and_steps_of_different_age(row: Row) -> None:
     weights = [[torch.ones(5_000, requires_grad=True) for _ in range(3)] for _ in range(2)]
     fused = row.make_ours(weights[0], {**row.full, "fused": True})
@@ -189,7 +189,7 @@ def test_parameter_without_gradient_and_steps_of_different_age(row: Row) -> None
     assert_close(fused, loop, torch.float32)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 def test_complex_is_refused_as_torch_refuses_it(row: Row, dtype: torch.dtype) -> None:
     weight = torch.ones(3, dtype=dtype, requires_grad=True)
@@ -199,7 +199,7 @@ def test_complex_is_refused_as_torch_refuses_it(row: Row, dtype: torch.dtype) ->
         optimizer.step()
 
 
-@each_row
+@each_elementwise
 def test_sparse_gradient_is_refused(row: Row) -> None:
     weight = torch.ones(3, requires_grad=True)
     optimizer = row.ours([weight], fused=True, **row.decaying(0))
@@ -208,7 +208,7 @@ def test_sparse_gradient_is_refused(row: Row) -> None:
         optimizer.step()
 
 
-@each_row
+@each_elementwise
 def test_zero_grad_of_a_fused_optimizer(row: Row) -> None:
     weight = torch.ones(3, requires_grad=True)
     optimizer = row.ours([weight], fused=True)
@@ -217,7 +217,7 @@ def test_zero_grad_of_a_fused_optimizer(row: Row) -> None:
     assert torch.equal(weight.grad, torch.zeros(3))
 
 
-@each_row
+@each_elementwise
 def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
     """A kernel made for 64 bits must not be given half as many."""
     weight = torch.ones(5_000, requires_grad=True)
@@ -232,7 +232,7 @@ def test_state_of_another_type_than_its_parameter_is_refused(row: Row) -> None:
     assert torch.equal(weight, weight.float().double())
 
 
-@each_row
+@each_elementwise
 def test_gradient_that_is_a_negative_view(row: Row) -> None:
     """It lies in memory with the other sign."""
     weights = [torch.ones(5_000, requires_grad=True) for _ in range(2)]
@@ -246,7 +246,7 @@ def test_gradient_that_is_a_negative_view(row: Row) -> None:
     assert_close(fused, loop, torch.float32)
 
 
-@each_row
+@each_elementwise
 def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
     class Other(Tensor):
         pass
@@ -259,7 +259,7 @@ def test_gradient_of_a_subclass_is_refused(row: Row) -> None:
     assert torch.equal(weight, torch.ones(5_000))
 
 
-@each_row
+@each_elementwise
 def test_many_small_and_some_large(row: Row) -> None:
     """Gathered, in rows of a kernel, and more parameters than are taken at a time."""
     shapes = [(30,), (4, 5), (), (1,), (0,)] * 60 + [(300, 10), (5_000,)] * 7
@@ -301,4 +301,4 @@ def test_kernels_compiled_in_several_threads() -> None:
         optimizer.step()
         optimizer.step()
 
-    assert not failures_in_threads(step, ROWS)
+    assert not failures_in_threads(step, [row for row in ROWS if row.elementwise])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor
-from registry import ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from torch import Tensor
 from torch.optim import Optimizer
 from twins import attempt
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the compiler about itself
 ]
 
-WITH_STEP = [row for row in ROWS if row.counts]
+WITH_STEP = [row for row in ROWS if row.elementwise and row.counts]
 each_way = pytest.mark.parametrize("flags", [{}, {"foreach": True}, {"foreach": False}], ids=str)
 
 
@@ -64,7 +64,7 @@ def inside_another() -> list[Tensor]:
     return [memory, memory[5:10], memory[299_000:]]
 
 
-@each_row
+@each_elementwise
 @each_way
 @pytest.mark.parametrize("params", [overlapping, strided, inside_another])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -90,7 +90,7 @@ def test_a_counter_that_several_parameters_share(row: Row, flags: Any) -> None:
     assert_same_optimizers(ours, twin, row.extra)
 
 
-@each_row
+@each_elementwise
 @each_way
 def test_given_twice(row: Row, flags: Any) -> None:
     def twice(make: Callable[..., Any], more: Options) -> Any:
@@ -118,7 +118,7 @@ def test_checkpoint_of_another_optimizer() -> None:
         adam.load_state_dict(momentum.state_dict())
 
 
-@each_row
+@each_elementwise
 def test_after_loading_nothing_is_shared(row: Row) -> None:
     a, b = (row.make_ours(some([3, 4])(), row.full) for _ in range(2))
     for param in of(a):
@@ -172,7 +172,7 @@ def test_a_buffer_that_is_none(flags: Options) -> None:
 # functorch, fake and meta tensors -----------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # of vmap about itself
 def test_a_training_loop_inside_vmap(row: Row) -> None:
     def train(make: Callable[..., Any], start: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ for foreach in (None, True, False):
     assert done.returncode == 0, done.stderr
 
 
-@each_row
+@each_elementwise
 def test_fused_on_the_meta_device(row: Row) -> None:
     param = torch.ones(3, device="meta", requires_grad=True)
     optimizer = row.ours([param], fused=True)
@@ -221,7 +221,7 @@ def test_fused_on_the_meta_device(row: Row) -> None:
 # Scalars ------------------------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [3, 40])
 @pytest.mark.parametrize("flags", [{}, {"fused": True}, {"foreach": False}], ids=str)
 def test_a_complex_learning_rate(row: Row, count: int, flags: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_complex_learning_rate(row: Row, count: int, flags: Any) -> None:
         assert_same_tensor(p, q, "parameter")
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("name", ["lr", "weight_decay"])
 def test_a_scalar_that_requires_grad(row: Row, name: str) -> None:
     learned = torch.tensor(0.25, requires_grad=True)
@@ -255,7 +255,7 @@ def test_a_scalar_that_requires_grad(row: Row, name: str) -> None:
 # The scaler's attributes --------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 def test_scale_and_overflow_of_a_fused_step(row: Row) -> None:
     ours, plain = (row.make_ours(some([30_000])(), {**row.full, "fused": True}) for _ in "ab")
     ours.grad_scale, ours.found_inf = torch.tensor(4.0), torch.tensor(0.0)
@@ -273,7 +273,7 @@ def test_scale_and_overflow_of_a_fused_step(row: Row) -> None:
 # Errors in the middle -----------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @each_way
 def test_an_error_leaves_those_after_it_untouched(row: Row, flags: Any) -> None:
     options = {**row.full, **row.decaying(0.1)}
@@ -294,7 +294,7 @@ def test_an_error_leaves_those_after_it_untouched(row: Row, flags: Any) -> None:
 # Complex numbers, slopes --------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradients_that_wait_to_be_conjugated(row: Row, count: int) -> None:
     params = [torch.randn(4, dtype=torch.complex64, requires_grad=True) for _ in range(2 * count)]
@@ -335,7 +335,7 @@ NAMES = ["update", "validate", "rule", "ranges", "init_state", "new_buffer", "bu
 NAMES += ["counts_steps", "torch_twin", "effective_gradient", "scalars", "declaration", "buffers"]
 
 
-@each_row
+@each_elementwise
 def test_a_subclass_may_call_its_methods_what_it_likes(row: Row) -> None:
     def refuse(self: Any, *args: Any) -> None:
         raise AssertionError("called by the step")
@@ -348,7 +348,7 @@ def test_a_subclass_may_call_its_methods_what_it_likes(row: Row) -> None:
         assert_same_tensor(p, q, "parameter")
 
 
-@each_row
+@each_elementwise
 def test_a_subclass_with_a_step_of_its_own_may_skip_our_constructor(row: Row) -> None:
     class Own(row.ours):  # type: ignore[name-defined, misc]
         def __init__(self, params: Any, lr: float) -> None:
