@@ -71,7 +71,6 @@ class Row:
             elsewhere it raises, or takes it for a constant.
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
-        unchecked: hyper-parameters that torch takes whatever they are.
         shape: the shape that parameters must have, where another was asked for.
         dtypes: what parameters may be of.
         gradient: a gradient of the kind that it takes, made of a dense one.
@@ -96,7 +95,6 @@ class Row:
     learns_lr: bool = False
     tensor_betas: bool = False
     forgetful: Options | None = None
-    unchecked: tuple[str, ...] = ()
     shape: Callable[[Shape], Shape] = lambda shape: shape
     dtypes: tuple[torch.dtype, ...] = DTYPES
     gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
@@ -402,7 +400,6 @@ ROWS = [
             "step_sizes": Range(good=((0, 50), (1.0, 1.0)), bad=((1, 0.1), (-1e-9, 1))),
         },
         extra=("fused",),
-        unchecked=("step_sizes",),
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
     ),
     Row(
@@ -421,7 +418,6 @@ ROWS = [
             "weight_decay": not_negative(),
         },
         extra=("fused",),
-        unchecked=("lambd", "alpha", "t0"),
         full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
         variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),

@@ -83,7 +83,7 @@ def test_scheduler(row: Row, name: str, lr: str) -> None:
 
 def momentum_for(row: Row) -> Options:
     """A momentum for the schedulers that cycle it, where its buffer must exist from the start."""
-    return {"momentum": 0.5} if row.ours([torch.zeros(1)]).defaults.get("momentum") == 0 else {}
+    return {"momentum": 0.5} if row.ours([torch.zeros(row.shape((1,)))]).defaults.get("momentum") == 0 else {}
 
 
 @each_row
