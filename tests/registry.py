@@ -61,6 +61,7 @@ class Row:
             elsewhere it raises, or takes it for a constant.
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
+        still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
         unchecked: hyper-parameters that torch takes whatever they are.
     """
 
@@ -80,6 +81,7 @@ class Row:
     learns_lr: bool = False
     tensor_betas: bool = False
     forgetful: Options | None = None
+    still: Options = field(default_factory=dict)
     unchecked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -347,6 +349,7 @@ ROWS = [
         },
         extra=("fused",),
         unchecked=("step_sizes",),
+        still={"step_sizes": (0, 50)},
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
     ),
     Row(
@@ -366,6 +369,7 @@ ROWS = [
         },
         extra=("fused",),
         unchecked=("lambd", "alpha", "t0"),
+        still={"lambd": 0},
         full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
         variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),
