@@ -25,7 +25,7 @@ from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.layout import Layout
 from myoptim.execution.sparse import view_elements
-from myoptim.hyperparameters import Group
+from myoptim.hyperparameters import Group, real
 from myoptim.optimizer import Optimizer
 
 
@@ -361,14 +361,10 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
         if _NUMBERS.issuperset(map(type, value)):  # pyright: ignore
             return value  # pyright: ignore
         return type(value)(_scalar(name, member, group) for member in value)  # pyright: ignore
-    if isinstance(value, complex):
-        if value.imag:
-            raise RuntimeError(f"{name} must be a real number, not {value}")
-        return value.real
     if isinstance(value, Tensor):
         # A kernel takes the value of a tensor, unless that would lose its gradient.
         return value.squeeze() if records(group) else value.squeeze().detach()
-    return value
+    return real(name, value)
 
 
 def _is_tensor(value: Any) -> bool:

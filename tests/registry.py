@@ -77,6 +77,7 @@ class Row:
         closure: whether its step must have a closure.
         groups: whether it takes several groups.
         mend: gives the twin what torch does not copy with it.
+        still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
     """
 
     ours: type[Optimizer]
@@ -101,6 +102,7 @@ class Row:
     closure: bool = False
     groups: bool = True
     mend: Callable[[Any], None] = lambda twin: None
+    still: Options = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -400,6 +402,7 @@ ROWS = [
             "step_sizes": Range(good=((0, 50), (1.0, 1.0)), bad=((1, 0.1), (-1e-9, 1))),
         },
         extra=("fused",),
+        still={"step_sizes": (0, 50)},
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
     ),
     Row(
@@ -418,6 +421,7 @@ ROWS = [
             "weight_decay": not_negative(),
         },
         extra=("fused",),
+        still={"lambd": 0},
         full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
         variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),

@@ -13,7 +13,7 @@ from myoptim.hyperparameters import (
     Group,
     Range,
     Several,
-    without_dimensions,
+    start_value,
 )
 from myoptim.rules import ElementwiseRule
 
@@ -46,7 +46,7 @@ def new_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
         return torch.zeros_like(param, memory_format=torch.preserve_format)
     step_size = torch.zeros_like(grad)
     parts = torch.view_as_real(step_size) if step_size.is_complex() else step_size
-    parts.fill_(without_dimensions(group["lr"]))
+    parts.fill_(start_value("lr", group))
     return step_size
 
 
