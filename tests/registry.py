@@ -544,7 +544,7 @@ ROWS += [
         full={"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
         hypers=some(
             lr=ANY_LR,
-            max_iter=st.integers(0, 7),
+            max_iter=st.integers(1, 7),
             max_eval=st.integers(1, 9),
             tolerance_grad=near(0, 1e-7, 0.1, low=-1.0),
             tolerance_change=near(0, 1e-9, 0.1, low=-1.0),

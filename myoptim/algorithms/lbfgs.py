@@ -79,13 +79,15 @@ MEMORY = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "p
 #: Enough decrease for the length of the step, and enough flattening: c₁ and c₂ of the conditions.
 DECREASE, FLATTENING = 1e-4, 0.9
 
+#: A bracket that moves no parameter by so much is not divided any further.
+NARROW = 1e-9
+
 
 def strong_wolfe(
     phi: Callable[[Number], Point],
     start: Point,
     t: Number,
     reach: Tensor,
-    tolerance: float,
     max_steps: int,
 ) -> tuple[Point, int]:
     """A point of the line that meets the strong Wolfe conditions: Nocedal & Wright, Algorithm 3.5.
@@ -98,7 +100,6 @@ def strong_wolfe(
         start: that of t = 0.
         t: the first length that is tried.
         reach: the largest element of |d|.
-        tolerance: an interval that moves no parameter by so much is not divided any further.
         max_steps: how many points are evaluated, beyond the first.
 
     Returns:
@@ -107,11 +108,11 @@ def strong_wolfe(
     previous, point = start, phi(t)
     for step in range(max_steps):
         if too_high(point, start) or (step > 1 and point.loss >= previous.loss):
-            return zoom(phi, start, [previous, point], reach, tolerance, step, max_steps)
+            return zoom(phi, start, [previous, point], reach, step, max_steps)
         if flat_enough(point, start):
             return point, step + 1
         if point.slope >= 0:
-            return zoom(phi, start, [previous, point], reach, tolerance, step, max_steps)
+            return zoom(phi, start, [previous, point], reach, step, max_steps)
         bounds = (point.t + 0.01 * (point.t - previous.t), point.t * 10)
         previous, point = point, phi(cubic_minimum(previous, point, bounds))
     return lower([start, point]), max_steps + 1
@@ -122,7 +123,6 @@ def zoom(
     start: Point,
     bracket: list[Point],
     reach: Tensor,
-    tolerance: float,
     step: int,
     max_steps: int,
 ) -> tuple[Point, int]:
@@ -132,7 +132,7 @@ def zoom(
     from there towards the other.
     """
     low, stalled = index_of_lower(bracket), False
-    while step < max_steps and not abs(bracket[1].t - bracket[0].t) * reach < tolerance:
+    while step < max_steps and not abs(bracket[1].t - bracket[0].t) * reach < NARROW:
         t, stalled = trial(bracket, stalled)
         point, step = phi(t), step + 1
         if too_high(point, start) or point.loss >= bracket[low].loss:
@@ -344,8 +344,7 @@ class LBFGS(Optimizer):
                 param.copy_(value)
             return Point(t, loss, grad, grad.dot(direction))
 
-        tolerance = self.param_groups[0]["tolerance_change"]
-        return strong_wolfe(phi, start, t, direction.abs().max(), tolerance, max_steps)
+        return strong_wolfe(phi, start, t, direction.abs().max(), max_steps)
 
     # ------------------------------------------------------------------ the step
 
