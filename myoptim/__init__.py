@@ -15,13 +15,19 @@ from torch.optim import (
 )
 
 from myoptim import optimizer
+from myoptim.algorithms.adadelta import Adadelta
 from myoptim.algorithms.adafactor import Adafactor
 from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
+from myoptim.algorithms.adamax import Adamax
+from myoptim.algorithms.asgd import ASGD
 from myoptim.algorithms.lbfgs import LBFGS
 from myoptim.algorithms.muon import Muon
 from myoptim.algorithms.muon_split import split_for_muon
+from myoptim.algorithms.nadam import NAdam
+from myoptim.algorithms.radam import RAdam
 from myoptim.algorithms.rmsprop import RMSprop
+from myoptim.algorithms.rprop import Rprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
 from myoptim.algorithms.sparse_adam import SparseAdam
 
@@ -32,24 +38,31 @@ OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
     cls.__name__: cls
     for cls in (
         *(SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW),
+        *(Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD),
         *(Adafactor, Muon, SparseAdam, LBFGS),
     )
 }
 
 __all__ = [
+    "ASGD",
     "LBFGS",
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Momentum",
     "Muon",
+    "NAdam",
     "Nesterov",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "RMSprop",
+    "Rprop",
     "SparseAdam",
     "lr_scheduler",
     "split_for_muon",

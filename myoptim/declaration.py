@@ -57,10 +57,13 @@ class Declaration:
         sparse: what the rule makes of a sparse gradient: refuse it, take it as it is, be run on the
             elements that it names, or that and refuse any other.
         sparse_hint: added to the error about a sparse gradient.
-        complex: what it makes of a complex parameter: see it as pairs of real numbers, take it as
-            it is, or refuse it.
+        complex: what it makes of a complex parameter: see it as pairs of real numbers, have
+            weight decay see it so too, see all else so and add pairs to it, take it as it is, or
+            refuse it. The sum and the decay differ in infinite numbers: times a real number, a
+            complex one of them has a NaN.
         twin: the class of torch.optim that this one equals, if there is one.
         twin_settings: the arguments that make the twin's defaults those of this class.
+        takes: the keyword arguments of the rule, read from it.
     """
 
     rule: Callable[..., None] | None = None
@@ -81,9 +84,12 @@ class Declaration:
     zeros_tie: bool = True
     sparse: Literal["refused", "as they are", "by element", "only"] = "refused"
     sparse_hint: str = ""
-    complex: Literal["as pairs", "as they are", "refused"] = "as pairs"
+    complex: Literal[
+        "as pairs", "as pairs from the decay on", "pairs added", "as they are", "refused"
+    ] = "as pairs"
     twin: type[torch.optim.Optimizer] | None = None
     twin_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    takes: tuple[str, ...] = field(init=False)
 
     def buffer_names(self, param: Tensor, group: Group) -> tuple[str, ...]:
         """The names of a parameter's buffers under its group's settings."""
@@ -91,10 +97,8 @@ class Declaration:
             return self.buffers_of(param, group)
         return self.buffers(group) if callable(self.buffers) else self.buffers
 
-    @property
-    def takes(self) -> tuple[str, ...]:
-        """The keyword arguments of the rule."""
-        return keywords(self.rule)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes", keywords(self.rule))
 
 
 def keywords(rule: Any) -> tuple[str, ...]:

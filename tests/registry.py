@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 import myoptim
+from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
 
 Options = dict[str, Any]
@@ -63,12 +64,20 @@ class Row:
         breaks: keys that cannot be changed in mid-run, because torch then misses a state tensor.
         ignored: keys that torch ignores where a group overrides them, and ours does not.
         legal: what must be added to hyper-parameters for all conditions among them to hold.
+        full: hyper-parameters that need every optional buffer and every statement of the rule.
+        variants: those with which gradients through a step are compared.
+        unrolled: those with which gradients through several steps are.
+        learns_lr: whether torch differentiates through several steps by the learning rate;
+            elsewhere it raises, or takes it for a constant.
+        tensor_betas: whether betas may be tensors.
+        forgetful: hyper-parameters with which an average keeps nothing.
         shape: the shape that parameters must have, where another was asked for.
         dtypes: what parameters may be of.
         gradient: a gradient of the kind that it takes, made of a dense one.
         closure: whether its step must have a closure.
         groups: whether it takes several groups.
         mend: gives the twin what torch does not copy with it.
+        still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
     """
 
     ours: type[Optimizer]
@@ -81,12 +90,19 @@ class Row:
     breaks: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     legal: Callable[[Options, Options], Options] = lambda chosen, defaults: chosen
+    full: Options = field(default_factory=dict)
+    variants: tuple[Options, ...] = ({},)
+    unrolled: tuple[Options, ...] = ({},)
+    learns_lr: bool = False
+    tensor_betas: bool = False
+    forgetful: Options | None = None
     shape: Callable[[Shape], Shape] = lambda shape: shape
     dtypes: tuple[torch.dtype, ...] = DTYPES
     gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
     closure: bool = False
     groups: bool = True
     mend: Callable[[Any], None] = lambda twin: None
+    still: Options = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -97,6 +113,15 @@ class Row:
         flags = {"foreach": False, "fused": False}
         known = inspect.signature(self.twin).parameters
         return {flag: value for flag, value in flags.items() if flag in known}
+
+    @property
+    def counts(self) -> bool:
+        """Whether the state has a counter of steps."""
+        return "step" in declaration_of(self.ours).numbers
+
+    def decaying(self, weight_decay: float) -> Options:
+        """Weight decay, where there is any."""
+        return {"weight_decay": weight_decay} if "weight_decay" in self.ranges else {}
 
     @property
     def elementwise(self) -> bool:
@@ -163,11 +188,13 @@ decays = st.one_of(
 )
 
 
-def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
-    """A choice of hyper-parameters, any of which may be left at its default."""
-    common = {"lr": st.one_of(lrs, lrs, tensor_lrs), "weight_decay": weight_decays}
+def options(**strategies: st.SearchStrategy[Any] | None) -> st.SearchStrategy[Options]:
+    """A choice of hyper-parameters, any of which may be left at its default; None leaves one out
+    that most have."""
+    common: dict[str, Any] = {"lr": st.one_of(lrs, lrs, tensor_lrs), "weight_decay": weight_decays}
     common["maximize"] = st.booleans()
-    return st.fixed_dictionaries({}, optional={**common, **strategies})
+    chosen = {key: made for key, made in {**common, **strategies}.items() if made is not None}
+    return st.fixed_dictionaries({}, optional=chosen)
 
 
 def nesterov_is_legal(chosen: Options, defaults: Options) -> Options:
@@ -198,6 +225,10 @@ ROWS = [
         legal=nesterov_is_legal,
         ranges=SGD_RANGES,
         sparse=True,
+        full={"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
+        variants=({}, {"weight_decay": 0.2}, {"momentum": 0.9, "dampening": 0.1, "maximize": True}),
+        unrolled=({}, {"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.Momentum,
@@ -206,6 +237,9 @@ ROWS = [
         hypers=options(**sgd_options),
         ranges=SGD_RANGES,
         sparse=True,
+        full={"weight_decay": 0.1},
+        variants=({"weight_decay": 0.2},),
+        unrolled=({}, {"maximize": True}),
     ),
     Row(
         ours=myoptim.Nesterov,
@@ -217,6 +251,9 @@ ROWS = [
         ),
         ranges=SGD_RANGES,
         sparse=True,
+        full={"weight_decay": 0.1, "maximize": True},
+        variants=({"weight_decay": 0.2},),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.Adagrad,
@@ -235,6 +272,9 @@ ROWS = [
         },
         sparse=True,
         ignored=("initial_accumulator_value",),
+        full={"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
+        variants=({"lr_decay": 0.1, "weight_decay": 0.2}, {"maximize": True}),
+        unrolled=({}, {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "maximize": True}),
     ),
     Row(
         ours=myoptim.RMSprop,
@@ -254,6 +294,14 @@ ROWS = [
         },
         extra=("fused",),
         breaks=("momentum", "centered"),
+        forgetful={"alpha": 0.0, "centered": True},
+        full={"momentum": 0.9, "centered": True, "weight_decay": 0.1},
+        variants=(
+            {"weight_decay": 0.2},
+            {"momentum": 0.9, "maximize": True},
+            {"centered": True, "momentum": 0.5, "weight_decay": 0.1},
+        ),
+        unrolled=({}, {"momentum": 0.9, "centered": True, "maximize": True}),
     ),
     Row(
         ours=myoptim.Adam,
@@ -261,6 +309,16 @@ ROWS = [
         hypers=options(**adam_options, decoupled_weight_decay=st.booleans()),
         ranges=ADAM_RANGES,
         breaks=("amsgrad",),
+        tensor_betas=True,
+        forgetful={"betas": (0.0, 0.9)},
+        full={"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=(
+            {"weight_decay": 0.2},
+            {"amsgrad": True, "maximize": True},
+            {"decoupled_weight_decay": True, "weight_decay": 0.2},
+        ),
+        unrolled=({}, {"amsgrad": True, "maximize": True}, {"decoupled_weight_decay": True}),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.AdamW,
@@ -268,6 +326,104 @@ ROWS = [
         hypers=options(**adam_options),
         ranges=ADAM_RANGES,
         breaks=("amsgrad",),
+        tensor_betas=True,
+        forgetful={"betas": (0.0, 0.9)},
+        full={"amsgrad": True, "maximize": True},
+        variants=({}, {"amsgrad": True, "weight_decay": 0.2}),
+        unrolled=({}, {"amsgrad": True}),
+        learns_lr=True,
+    ),
+    Row(
+        ours=myoptim.Adadelta,
+        twin=torch.optim.Adadelta,
+        hypers=options(rho=st.one_of(decays, st.just(1.0)), eps=epsilons),
+        ranges={
+            "lr": LR,
+            "rho": Range(good=(0, 0.5, 1.0), bad=(-0.1, 1.1, float("nan"))),
+            "eps": not_negative(),
+            "weight_decay": not_negative(),
+        },
+        extra=("fused",),
+        full={"weight_decay": 0.1, "rho": 0.8, "eps": 1e-3},
+        variants=({"weight_decay": 0.2}, {"maximize": True, "eps": 0.1}),
+        forgetful={"rho": 0.0},
+    ),
+    Row(
+        ours=myoptim.Adamax,
+        twin=torch.optim.Adamax,
+        hypers=options(betas=st.tuples(decays, decays), eps=epsilons),
+        ranges=ADAM_RANGES,
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"maximize": True}),
+        forgetful={"betas": (0.0, 0.0)},
+    ),
+    Row(
+        ours=myoptim.NAdam,
+        twin=torch.optim.NAdam,
+        hypers=options(
+            betas=st.tuples(decays, decays),
+            eps=epsilons,
+            momentum_decay=near(0, 4e-3, 0.1),
+            decoupled_weight_decay=st.booleans(),
+        ),
+        ranges={**ADAM_RANGES, "momentum_decay": not_negative()},
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9), "momentum_decay": 0.1},
+        variants=({"weight_decay": 0.2}, {"decoupled_weight_decay": True, "weight_decay": 0.2}),
+        forgetful={"betas": (0.0, 0.9)},
+    ),
+    Row(
+        ours=myoptim.RAdam,
+        twin=torch.optim.RAdam,
+        hypers=options(
+            betas=st.tuples(decays, decays), eps=epsilons, decoupled_weight_decay=st.booleans()
+        ),
+        ranges=ADAM_RANGES,
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"decoupled_weight_decay": True, "weight_decay": 0.2}),
+        forgetful={"betas": (0.0, 0.9)},
+    ),
+    Row(
+        ours=myoptim.Rprop,
+        twin=torch.optim.Rprop,
+        hypers=options(
+            weight_decay=None,
+            etas=st.tuples(near(0.5, 0.9, low=1e-3, high=0.999), near(1.2, 1.001, low=1.001)),
+            step_sizes=st.tuples(near(0, 1e-6, 1e-3, high=0.1), near(0.1, 50, low=0.1, high=99.0)),
+        ),
+        ranges={
+            "lr": LR,
+            "etas": Range(
+                good=((0.5, 1.2), (1e-30, 1e30)),
+                bad=((0.0, 1.2), (1.0, 1.2), (0.5, 1.0), (1.2, 0.5), (float("nan"), 1.2)),
+            ),
+            "step_sizes": Range(good=((0, 50), (1.0, 1.0)), bad=((1, 0.1), (-1e-9, 1))),
+        },
+        extra=("fused",),
+        still={"step_sizes": (0, 50)},
+        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
+    ),
+    Row(
+        ours=myoptim.ASGD,
+        twin=torch.optim.ASGD,
+        hypers=options(
+            lambd=near(0, 1e-4, 0.1, high=2.0),
+            alpha=near(0, 0.5, 0.75, 1, high=2.0),
+            t0=near(0, 2, 1e6, low=-5.0),
+        ),
+        ranges={
+            "lr": LR,
+            "lambd": not_negative(),
+            "alpha": not_negative(),
+            "t0": Range(good=(-1, 0, 2.5, 1e30), bad=()),
+            "weight_decay": not_negative(),
+        },
+        extra=("fused",),
+        still={"lambd": 0},
+        full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
+        variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),
 ]
 
@@ -319,6 +475,7 @@ ROWS += [
     Row(
         ours=myoptim.Adafactor,
         twin=torch.optim.Adafactor,
+        full={"weight_decay": 0.1, "maximize": True, "d": 1.5},
         hypers=options(
             beta2_decay=near(0, -0.8, -1.0, low=-3.0, high=0.0),
             eps=st.tuples(st.one_of(st.none(), epsilons), epsilons),
@@ -341,6 +498,7 @@ ROWS += [
     Row(
         ours=myoptim.Muon,
         twin=torch.optim.Muon,
+        full={"weight_decay": 0.2, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"},
         hypers=some(
             lr=ANY_LR,
             weight_decay=weight_decays,
@@ -367,6 +525,7 @@ ROWS += [
     Row(
         ours=myoptim.SparseAdam,
         twin=torch.optim.SparseAdam,
+        full={"maximize": True, "betas": (0.5, 0.9)},
         hypers=some(
             lr=near(1e-3, 0.01, 0.1, 1, low=1e-6),
             betas=st.tuples(decays, decays),
@@ -382,6 +541,7 @@ ROWS += [
     Row(
         ours=myoptim.LBFGS,
         twin=torch.optim.LBFGS,
+        full={"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
         hypers=some(
             lr=ANY_LR,
             max_iter=st.integers(1, 7),
@@ -408,22 +568,6 @@ ROWS += [
         mend=mend_lbfgs,
     ),
 ]
-
-
-# Hyper-parameters that need every optional buffer of an optimizer.
-FULL: dict[str, Options] = {
-    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
-    "Momentum": {"weight_decay": 0.1},
-    "Nesterov": {"weight_decay": 0.1, "maximize": True},
-    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
-    "RMSprop": {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
-    "Adam": {"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
-    "AdamW": {"amsgrad": True, "maximize": True},
-    "Adafactor": {"weight_decay": 0.1, "maximize": True, "d": 1.5},
-    "Muon": {"weight_decay": 0.2, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"},
-    "SparseAdam": {"maximize": True, "betas": (0.5, 0.9)},
-    "LBFGS": {"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
-}
 
 
 def each_row(test: Callable[..., None]) -> Callable[..., None]:

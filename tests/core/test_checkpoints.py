@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value, bits
-from registry import FULL, ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_row
 from tensors import DTYPES, Spec, channels_last, contiguous, strided, transposed
 from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import optim_db
@@ -23,7 +23,7 @@ each_choice = pytest.mark.parametrize("choice", ["default", "full"])
 
 
 def options_of(row: Row, choice: str) -> Options:
-    return FULL[str(row)] if choice == "full" else {}
+    return row.full if choice == "full" else {}
 
 
 def specs_of(dtype: torch.dtype) -> list[Spec]:
@@ -62,7 +62,7 @@ def test_checkpoint_is_torchs(row: Row, choice: str) -> None:
 @each_row
 def test_loading_does_not_change_what_is_loaded(row: Row) -> None:
     """Not even an old checkpoint, which is completed as it is loaded."""
-    checkpoint, twins = trained(row, FULL[str(row)])
+    checkpoint, twins = trained(row, row.full)
     for group in checkpoint["param_groups"]:
         group.pop("maximize", None)
     for state in checkpoint["state"].values():
@@ -90,11 +90,11 @@ def test_counting_beyond_what_half_precision_can_count(row: Row, dtype: torch.dt
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64], ids=str)
 def test_into_a_model_of_another_dtype(row: Row, dtype: torch.dtype) -> None:
     """State follows the parameter's dtype, but for the counter."""
-    twins = Twins(row, [Spec((5,), torch.float32)], FULL[str(row)], {})
+    twins = Twins(row, [Spec((5,), torch.float32)], row.full, {})
     for _ in range(3):
         twins.step(twins.random_gradients())
     checkpoint = save_and_load(twins.ours.state_dict())
-    other = Twins(row, [Spec((5,), dtype)], FULL[str(row)], {})
+    other = Twins(row, [Spec((5,), dtype)], row.full, {})
     for optimizer in (other.ours, other.twin):
         optimizer.load_state_dict(copy.deepcopy(checkpoint))
     other.restore_flags()
@@ -208,7 +208,7 @@ def test_momentum_buffer_that_is_none(row: Row) -> None:
 @each_row
 def test_state_of_only_some_parameters(row: Row) -> None:
     """The others get theirs at their next gradient."""
-    checkpoint, twins = trained(row, FULL[str(row)])
+    checkpoint, twins = trained(row, row.full)
     checkpoint["state"].pop(2, None)
     goes_on_from(twins, checkpoint)
 
@@ -294,15 +294,15 @@ def test_names_come_and_go_with_checkpoints(row: Row) -> None:
 @pytest.mark.parametrize("how", ["ours", "torch's"])
 def test_resumed_training_is_uninterrupted_training(row: Row, how: str) -> None:
     straight, interrupted = model(), model()
-    first = row.make_ours(straight.parameters(), FULL[str(row)])
+    first = row.make_ours(straight.parameters(), row.full)
     train(row, straight, first, 20)
-    second = row.make_ours(interrupted.parameters(), FULL[str(row)])
+    second = row.make_ours(interrupted.parameters(), row.full)
     train(row, interrupted, second, 10)
     saved = save_and_load({"model": interrupted.state_dict(), "optimizer": second.state_dict()})
     resumed = model()
     resumed.load_state_dict(saved["model"])
     make = row.make_ours if how == "ours" else row.make_twin
-    third = make(resumed.parameters(), FULL[str(row)])
+    third = make(resumed.parameters(), row.full)
     third.load_state_dict(saved["optimizer"])
     train(row, resumed, third, 10)
     for p, q in zip(straight.parameters(), resumed.parameters(), strict=True):

@@ -10,36 +10,13 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.optim import Optimizer
 
-VARIANTS: dict[str, list[Options]] = {
-    "SGD": [{}, {"weight_decay": 0.2}, {"momentum": 0.9, "dampening": 0.1, "maximize": True}],
-    "Momentum": [{"weight_decay": 0.2}],
-    "Nesterov": [{"weight_decay": 0.2}],
-    "Adagrad": [{"lr_decay": 0.1, "weight_decay": 0.2}, {"maximize": True}],
-    "RMSprop": [
-        {"weight_decay": 0.2},
-        {"momentum": 0.9, "maximize": True},
-        {"centered": True, "momentum": 0.5, "weight_decay": 0.1},
-    ],
-    "Adam": [
-        {"weight_decay": 0.2},
-        {"amsgrad": True, "maximize": True},
-        {"decoupled_weight_decay": True, "weight_decay": 0.2},
-    ],
-    "AdamW": [{}, {"amsgrad": True, "weight_decay": 0.2}],
-}
-
-# Where torch differentiates through more than one step by its learning rate; elsewhere it raises.
-TORCH_CAN = ("SGD", "Nesterov", "Adam", "AdamW")
-
-COUNTERS = ("Adagrad", "RMSprop", "Adam", "AdamW")
-
 
 def each_variant(test: Callable[..., None]) -> Callable[..., None]:
     cases = [
         pytest.param(row, options, id=f"{row}-{options}")
         for row in ROWS
         if row.elementwise
-        for options in VARIANTS[str(row)]
+        for options in row.variants
     ]
     return pytest.mark.parametrize(("row", "options"), cases)(test)
 
@@ -48,15 +25,19 @@ def draw(*shape: int) -> Tensor:
     return torch.rand(shape, dtype=torch.float64) + 0.5
 
 
-def needed_buffers(row: Row, optimizer: Optimizer) -> list[str]:
-    """The buffers of these settings, known from a step on zeros."""
+def state_after_zeros(row: Row, optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state under these settings, of a step on zeros; its numbers as precise as parameters."""
     probe = torch.zeros(1, requires_grad=True)
     group = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
     twin = row.twin([probe])
     twin.param_groups[0].update(group, differentiable=False)
     probe.grad = torch.zeros(1)
     twin.step()
-    return [key for key in twin.state[probe] if key != "step"]
+    return {name: value.double() for name, value in twin.state[probe].items()}
+
+
+def needed_buffers(row: Row, optimizer: Optimizer) -> list[str]:
+    return [name for name, value in state_after_zeros(row, optimizer).items() if value.dim()]
 
 
 def step_from(
@@ -68,8 +49,9 @@ def step_from(
     optimizer = cls([param], differentiable=True, lr=0.3, **options)
     names = needed_buffers(row, optimizer)
     state = optimizer.state[param]
+    state.update(state_after_zeros(row, optimizer))
     state.update(zip(names, [buffer.clone() for buffer in buffers], strict=True))
-    if str(row) in COUNTERS:
+    if row.counts:
         state["step"] = torch.tensor(10.0, dtype=torch.float64)
     optimizer.step()
     return param, *[state[name] for name in names]
@@ -129,7 +111,7 @@ def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
 
     lr = torch.tensor(1e-3, dtype=torch.float64, requires_grad=True)
     (ours,) = torch.autograd.grad(loss_at(row.ours, lr), lr)
-    if str(row) in TORCH_CAN:
+    if row.learns_lr:
         (theirs,) = torch.autograd.grad(loss_at(row.twin, lr, **row.twin_kwargs), lr)
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
