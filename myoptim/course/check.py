@@ -16,10 +16,11 @@ from myoptim.course.diagnosis import (
     with_mistake,
 )
 from myoptim.course.exercise import Probe, Record, accepted, described
+from myoptim.course.intake import shown
 from myoptim.course.mistakes import CATALOGUE, CONTRACT, load, source
 from myoptim.course.probes import HYPER_PARAMETERS, Bank, bank
 from myoptim.course.sandbox import Outcome
-from myoptim.course.settings import CRITERIA, Settings
+from myoptim.course.settings import CRITERIA, STYLES, Settings
 
 FACTS: dict[str, dict[tuple[str, Any], str]] = {
     "in_place": {("storage", "replaced"): "replaces-data"},
@@ -66,7 +67,9 @@ class Result:
     @property
     def hints(self) -> list[str]:
         """The hints of the diagnosis, each once."""
-        return list(dict.fromkeys(CATALOGUE[name].hint for name in self.diagnosis.ids))
+        hints = [CATALOGUE[name].hint for name in self.diagnosis.ids]
+        hints += [f"Look again at {edit.reference}" for edit in self.diagnosis.edits]
+        return list(dict.fromkeys(hints))
 
 
 @dataclass
@@ -141,14 +144,9 @@ def check(path: Path, optimizer: str, settings: Settings) -> Verdict:
         optimizer: the name of the class, a key of `mistakes.SOLUTIONS`.
     """
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-    try:
-        text = sandbox.read_source(path)
-    except ValueError as error:
-        outcome = Outcome(refused=("load", str(error)))
-    else:
-        probes = bank(optimizer, seed)
-        outcome = sandbox.run(text, path.name, optimizer, probes.probes, settings.limits)
-    return judge(outcome, path.name, optimizer, settings, seed)
+    wanted = {optimizer: bank(optimizer, seed).probes}
+    outcome = sandbox.submit(path, wanted, settings.limits, settings.helpers, settings.isolation)
+    return judge(outcome, shown(path.name), optimizer, settings, seed)
 
 
 def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed: int) -> Verdict:
@@ -260,6 +258,8 @@ class _Judgement:
         """Fail a criterion on what was observed besides the numbers."""
         for record in self.outcome.records.values():
             for (fact, value), name in FACTS[criterion].items():
+                if name in STYLES and name not in self.settings.forbid:
+                    continue
                 if self.observed(record) and record.facts.get(fact) == value:
                     self.fail(criterion, CATALOGUE[name].what, Diagnosis((name,)))
 
@@ -296,7 +296,8 @@ class _Judgement:
         divergence = self.examination.divergence(self.reference, probes)
         diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
         error = next((r.error for r in self.records(probes) if r.error is not None), None)
-        message = f"{diagnosis}" if diagnosis.ids or error is None else described(error)
+        known = diagnosis.ids or diagnosis.edits
+        message = f"{diagnosis}" if known or error is None else described(error)
         self.fail("rule", message, diagnosis, divergence)
         contract = {mistake.id for mistake in CONTRACT}
         return self.reference if found and contract & set(found.ids) else found
@@ -424,6 +425,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "diagnosis": list(result.diagnosis.ids),
                 "at_least": bool(result.diagnosis.hidden),
                 "together": result.diagnosis.together,
+                "edit": [edit.as_data() for edit in result.diagnosis.edits],
+                "edits_alike": result.diagnosis.alike,
+                "sure": result.diagnosis.sure,
                 "hints": result.hints,
             }
             for result in verdict.results
@@ -449,7 +453,7 @@ def explanation(result: Result, hints: str) -> list[str]:
     """What a student is told about a criterion that is not simply passed."""
     if result.status != FAILED:
         return [result.message] if result.message else []
-    named = bool(result.diagnosis.ids)
+    named = bool(result.diagnosis.ids or result.diagnosis.edits)
     # The message of a named mistake says what it is; of the rule's it is the diagnosis itself.
     told = hints == "name" and result.criterion != "rule"
     lines = [result.message] if told or not named else []
@@ -457,6 +461,7 @@ def explanation(result: Result, hints: str) -> list[str]:
         lines.append(f"first difference: {result.divergence}")
     if named and hints == "name":
         lines.append(f"diagnosis: {result.diagnosis}")
+        lines += [f"  {line}" for line in result.diagnosis.lines]
     if hints != "none":
         lines += [f"hint: {hint}" for hint in result.hints]
     return lines or ["this is not as it should be"]

@@ -227,17 +227,20 @@ def describe(error: BaseException) -> dict[str, Any]:
         if frame.f_code.co_filename.startswith(SUBMISSION)
     ]
     line, code = frames[-1] if frames else (None, None)
+    cell = re.search(r", (cell \d+)>$", code.co_filename) if code else None
     return {
         "type": type(error).__name__,
         "message": re.sub(r"\s+", " ", str(error))[:300],
         "line": line,
+        "cell": cell and cell[1],
         "function": code.co_name if code else None,
     }
 
 
 def described(error: dict[str, Any]) -> str:
     """An exception that `describe` wrote down, in words."""
-    where = f" (line {error['line']}, in {error['function']})" if error["line"] else ""
+    cell = f"{error['cell']}, " if error["cell"] else ""
+    where = f" ({cell}line {error['line']}, in {error['function']})" if error["line"] else ""
     return f"{error['type']}: {error['message']}{where}"
 
 
@@ -346,10 +349,26 @@ def _of_parameter_size(optimizer: Any, parameters: list[Any]) -> dict[str, list[
     return buffers
 
 
+def attributes(value: Any) -> dict[str, Any]:
+    """What an object keeps, in its `__dict__` and in `__slots__`."""
+    slots = (name for cls in type(value).__mro__ for name in _slots(cls) if hasattr(value, name))
+    return {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+
+
+def _slots(cls: type) -> list[str]:
+    names = vars(cls).get("__slots__", ())
+    names = [names] if isinstance(names, str) else list(names)
+    return [
+        f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") else name
+        for name in names
+        if name not in ("__dict__", "__weakref__")
+    ]
+
+
 def _held(optimizer: Any, parameters: list[Any]) -> Iterator[tuple[str, Tensor]]:
     """Tensors and arrays that an optimizer keeps, wherever, except parameters."""
     known = {id(p): str(index) for index, p in enumerate(parameters)}
-    yield from _walk(vars(optimizer), "", known, MAX_DEPTH)
+    yield from _walk(attributes(optimizer), "", known, MAX_DEPTH)
 
 
 def _walk(value: Any, path: str, known: dict[int, str], depth: int) -> Iterator[tuple[str, Tensor]]:
@@ -384,7 +403,7 @@ def _plain(run: _Run) -> Iterator[None]:
 def _changed_lr(run: _Run) -> Iterator[None]:
     """The schedule changes the lr, where the optimizer lets it."""
     optimizer = run.build([torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts])
-    if not hasattr(optimizer, "param_groups") and "lr" not in vars(optimizer):
+    if not hasattr(optimizer, "param_groups") and not hasattr(optimizer, "lr"):
         raise NotOffered("the class has neither param_groups nor an attribute lr")
     yield from _plain(run)
 
@@ -453,7 +472,7 @@ def _holds_arrays(value: Any) -> bool:
 
 def _keyed_by_id(optimizer: Any, parameters: list[Any]) -> bool:
     ids = {id(p) for p in parameters}
-    tables = [value for value in vars(optimizer).values() if isinstance(value, dict)]
+    tables = [value for value in attributes(optimizer).values() if isinstance(value, dict)]
     return any(isinstance(key, int) and key in ids for table in tables for key in table)
 
 

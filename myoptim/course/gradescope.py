@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from myoptim.course.check import FAILED, PASSED, Result, Verdict, explanation
-from myoptim.course.grade import grade
+from myoptim.course.grade import Graded, grade
 from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
@@ -20,11 +20,13 @@ from myoptim.lab.errors import UsageError
 def results(submission: Path, settings: Settings) -> dict[str, Any]:
     """The results of a student's folder, every optimizer of the course with equal weight."""
     try:
-        verdicts = grade(submission, None, settings, jobs=1)
+        graded = grade(submission, None, settings, jobs=1)
     except UsageError as error:
-        verdicts, output = [], f"{error}"
+        graded, output = Graded(), f"{error}"
     else:
-        output = "\n".join(note for verdict in verdicts for note in verdict.notes)
+        notes = [note for verdict in graded.verdicts for note in verdict.notes]
+        output = "\n".join(notes + [f"{one.file}: {one.reason}" for one in graded.skipped])
+    verdicts = graded.verdicts
     tests: list[dict[str, Any]] = []
     for optimizer in settings.optimizers:
         of_this = [verdict for verdict in verdicts if verdict.optimizer == optimizer]

@@ -13,6 +13,20 @@ import torch
 from myoptim.course.exercise import Probe
 from myoptim.lab.prescribed import AMPLIFIED, amplified_schedule
 
+OTHER_VALUES: dict[str, Any] = {
+    "lr": 0.07,
+    "momentum": 0.83,
+    "dampening": 0.29,
+    "weight_decay": 0.13,
+    "lr_decay": 0.37,
+    "initial_accumulator_value": 0.19,
+    "eps": 0.23,
+    "alpha": 0.58,
+    "betas": (0.71, 0.87),
+}
+"""Of no simple relation to each other or to the amplified values: what is equal by accident at
+those is not equal at these too."""
+
 HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
     "Momentum": ("lr", "momentum", "dampening", "weight_decay", "maximize"),
@@ -108,6 +122,8 @@ def bank(optimizer: str, seed: int) -> Bank:
         {
             "rule": (
                 *rule,
+                Probe("other values", "plain",
+                      {n: v for n, v in OTHER_VALUES.items() if n in hyper}, schedule),
                 Probe("a zero gradient", "plain", base, zeros),
                 Probe(
                     "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)

@@ -1,5 +1,6 @@
 """What a teacher decides: optimizers, points, accepted dialects, hints, seed, limits."""
 
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -33,7 +34,20 @@ CRITERIA: dict[str, str] = {
 }
 """What is judged, in this order."""
 
+STYLES = ("replaces-data",)
+"""Ways to write right code that a course may forbid."""
+
 HINT_LEVELS = ("none", "hint", "name")
+
+
+LEAST_LIMITS = {
+    "cpu_seconds": 1.0,
+    "sleep_seconds": 1.0,
+    "wall_seconds": 10.0,
+    "memory_mb": 1024.0,
+    "file_kb": 0.0,
+}
+"""Below these, a right submission cannot come through."""
 
 
 def default_points() -> dict[str, float]:
@@ -55,9 +69,12 @@ class Settings:
             write an answer for known gradients.
         strict: whether what a class does not offer (groups, state_dict, closure) counts against it.
         limits: of a submission's process.
+        forbid: of `STYLES`, those that do not pass.
+        helpers: names of files that may lie beside a submission, and be imported by it.
+        isolation: a key of `isolation.WAYS`, or "" for none; None takes the best there is.
 
     Raises:
-        UsageError: the seed is none that a generator of random numbers takes.
+        UsageError: no grade could come of them; the message says why.
     """
 
     optimizers: tuple[str, ...] = tuple(SOLUTIONS)
@@ -67,10 +84,24 @@ class Settings:
     seed: int | None = None
     strict: bool = False
     limits: Limits = field(default_factory=Limits)
+    forbid: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+    isolation: str | None = None
 
     def __post_init__(self) -> None:
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UsageError(f"seed must be from 0 to 2**63 - 1; got {self.seed}")
+        if not self.optimizers:
+            raise UsageError("optimizers must name one or more: nothing would be graded")
+        if not sum(self.points.values()):
+            raise UsageError("points must be more than 0 in all: nobody could earn any")
+        for name, least in LEAST_LIMITS.items():
+            given = getattr(self.limits, name)
+            if not least <= given < math.inf:
+                raise UsageError(
+                    f"limits.{name} must be {least:g} or more, or no submission could pass; "
+                    f"got {given:g}"
+                )
 
 
 def check_accepted(ids: Iterable[str]) -> tuple[str, ...]:

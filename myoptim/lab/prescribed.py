@@ -194,11 +194,13 @@ def _give_gradient(p: Tensor, gradient: Tensor | None, reuse: bool) -> None:
 
 def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
     """Write initial lr · factor, where `initial` remembers each holder's lr at first sight."""
-    holders: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or [vars(optimizer)]
-    for index, holder in enumerate(holders):
-        if "lr" not in holder:
+    groups: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or []
+    for index, group in enumerate(groups):
+        if "lr" not in group:
             raise AttributeError("the optimizer has no lr that could be changed during the run")
-        holder["lr"] = initial.setdefault(index, holder["lr"]) * factor
+        group["lr"] = initial.setdefault(index, group["lr"]) * factor
+    if not groups:  # an AttributeError if there is none, and slots are no dictionary
+        optimizer.lr = initial.setdefault(0, optimizer.lr) * factor
 
 
 def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from myoptim.cli import app
 from myoptim.course import gradescope, kit
 from myoptim.course.check import check
-from myoptim.course.grade import find_submissions, optimizers_in
 from myoptim.course.mistakes import find as find_mistake
 from myoptim.course.mistakes import forms, source
 from myoptim.course.settings import Settings, read_settings
@@ -78,19 +77,6 @@ def test_wrong_use_is_two(tmp_path):
     assert run("check", file)[0] == 2
     assert run("check", file, "--optimizer", "Adamm")[0] == 2
     assert run("check", file, "--optimizer", "Adam", "--accept", "no-eps")[0] == 2
-
-
-def test_classes_choose_the_optimizer(tmp_path):
-    names = Settings().optimizers
-    file = tmp_path / "work.py"
-    for text, expected in (
-        ("class RMSProp:\n    pass\n", ["RMSprop"]),
-        ("class SGD:\n    pass\n\n\nclass AdamW(SGD):\n    pass\n", ["SGD", "AdamW"]),
-        ("class Adma:\n    pass\n", ["Adam"]),
-    ):
-        file.write_text(text)
-        assert optimizers_in(file, names) == expected
-    assert find_submissions(tmp_path, "Adam", Settings()) == [(file, "Adam")]
 
 
 def test_check_accepts_dialects(tmp_path):

@@ -26,9 +26,13 @@ from myoptim.course.mistakes import (
     source,
 )
 from myoptim.course.probes import HYPER_PARAMETERS, bank
+from myoptim.course.settings import STYLES
 from myoptim.lab.errors import UsageError
 
 SEED = 20
+STRICT = Settings(forbid=tuple(STYLES))
+"""A course that forbids the styles which others let pass."""
+
 PAIRS = [(mistake, name) for mistake in CATALOGUE.values() for name in mistake.optimizers]
 COINCIDE = {
     # With dampening 0, g + μb of the step before is b: two ways to say that the look-ahead is gone.
@@ -54,7 +58,7 @@ def torchs(optimizer):
 
 
 def test_the_catalogue_is_complete_and_told_in_full():
-    assert len(CATALOGUE) == 91
+    assert len(CATALOGUE) == 92
     for mistake in CATALOGUE.values():
         assert mistake.what
         assert mistake.hint
@@ -98,7 +102,7 @@ def test_every_mistake_fails_and_is_named(optimizer):
     for mistake in CATALOGUE.values():
         if optimizer not in mistake.optimizers or mistake.id == "delegates":
             continue
-        verdict = in_process.verdict(next(forms(mistake, optimizer)), optimizer, SEED)
+        verdict = in_process.verdict(next(forms(mistake, optimizer)), optimizer, SEED, STRICT)
         if mistake.id == "wd-simultaneous":
             assert verdict.passed
             continue
