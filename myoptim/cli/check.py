@@ -47,6 +47,7 @@ def check(
     """
     from myoptim.course import check as course
     from myoptim.course.grade import examine
+    from myoptim.course.report import as_text
     from myoptim.course.settings import check_optimizer, chosen
     from myoptim.lab.errors import UsageError
 
@@ -62,6 +63,6 @@ def check(
     if as_json:
         common.print_json(course.as_json(verdict))
     else:
-        typer.echo(course.as_text(verdict))
+        typer.echo(as_text(verdict))
     if not verdict.passed:
         raise typer.Exit(common.NEGATIVE)

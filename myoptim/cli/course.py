@@ -26,6 +26,10 @@ def new(
     optimizers: Annotated[
         str, typer.Option(help="What students are to write, separated by commas.")
     ] = "sgd,adam",
+    own: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Optimizers of your own; a copy goes along."),
+    ] = None,
     as_json: common.Json = False,
 ) -> None:
     """Write a new course: course.toml, a handout, tests, and a skeleton per optimizer.
@@ -33,12 +37,15 @@ def new(
     Example: myoptim course new mycourse --optimizers sgd,adam
     """
     from myoptim.course import kit
+    from myoptim.course.own import register
     from myoptim.course.settings import check_optimizer
 
+    if own:
+        register(own)
     names = [check_optimizer(name.strip()) for name in optimizers.split(",") if name.strip()]
     if not names:
         raise typer.BadParameter("name one optimizer or more, as in --optimizers sgd,adam")
-    written = kit.new(folder, tuple(dict.fromkeys(names)))
+    written = kit.new(folder, tuple(dict.fromkeys(names)), own)
     if as_json:
         common.print_json({"files": [str(path) for path in written]})
     else:

@@ -435,20 +435,6 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def as_text(verdict: Verdict) -> str:
-    """A verdict for people, with as many hints as the settings allow."""
-    lines = [
-        f"{verdict.file}: {verdict.optimizer or 'no optimizer'}: "
-        f"{'passed' if verdict.passed else 'failed'}, {verdict.score:g} of {verdict.max_score:g}"
-    ]
-    for result in verdict.results:
-        points = f"{verdict.points(result):g}/{verdict.settings.points[result.criterion]:g}"
-        lines.append(f"  {result.status:12}{points:>7}  {CRITERIA[result.criterion]}")
-        lines += [f"{'':23}{text}" for text in explanation(result, verdict.settings.hints)]
-    lines += [f"  note: {note}" for note in verdict.notes]
-    return "\n".join(lines)
-
-
 def explanation(result: Result, hints: str) -> list[str]:
     """What a student is told about a criterion that is not simply passed."""
     if result.status != FAILED:

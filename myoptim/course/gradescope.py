@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from myoptim.course import sandbox
 from myoptim.course.check import FAILED, PASSED, Result, Verdict, explanation
 from myoptim.course.grade import Graded, grade
+from myoptim.course.isolation import WAYS
 from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
@@ -67,6 +69,9 @@ def _absent(optimizer: str, settings: Settings) -> dict[str, Any]:
 def main() -> None:
     """Command line of `run_autograder`: course.toml, submission folder, results.json."""
     course, submission, output = map(Path, sys.argv[1:])
+    way = sandbox.best_way()
+    # Students do not see this. A submission is alone in its container, whatever the way.
+    print(f"isolation: {way or 'none'}: {WAYS.get(way, 'nothing beyond the container')}")
     output.write_text(json.dumps(results(submission, read_settings(course))))
 
 

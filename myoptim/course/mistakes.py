@@ -974,7 +974,7 @@ ACCUMULATORS = (
     ),
 )
 
-CONTRACT = (
+CONTRACT: list[Mistake] = [
     Mistake(
         "reads-defaults",
         ALL,
@@ -1191,7 +1191,8 @@ CONTRACT = (
         (form("class Frame(Optimizer)", "class Frame(torch.optim.SGD)"),),
         shows="on load",
     ),
-)
+]
+"""Mistakes in what every optimizer promises to the training loop."""
 
 OTHER_WAYS: tuple[Form, ...] = (
     form(
@@ -1222,11 +1223,11 @@ OTHER_WAYS: tuple[Form, ...] = (
 """Edits that leave a solution right: other ways to write the same rule, from which other slips are
 small ones."""
 
-RULE: tuple[Mistake, ...] = (
+RULE: list[Mistake] = [
     *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
     *DENOMINATOR, *MAXIMUM, *ACCUMULATORS,
-)  # fmt: skip
-"""Mistakes in the update rule."""
+]  # fmt: skip
+"""Mistakes in the update rule. A teacher's own are added to it (`own.py`)."""
 
 NAMES_WHERE_NUMBERS_RAISE = {
     "ZeroDivisionError": ("t-from-0", "no-eps", "eps-outside-quotient"),

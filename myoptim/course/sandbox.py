@@ -5,8 +5,8 @@ comes back is read as JSON and checked number by number; nothing of it is execut
 complete is success, whatever the exit code, and nothing else is.
 
 Files are kept from it by the system (`isolation.py`), where the system can do that: `ways` tries.
-Limits count what a submission uses, processor time and time asleep, and not what passes on the
-clock: the same file gets the same verdict on a busy machine.
+Limits count what a submission uses: its processor time, and how often it is found idle. None asks
+the clock, so the same file gets the same verdict on a busy machine.
 """
 
 import contextlib
@@ -45,9 +45,10 @@ class Limits:
 
     Attributes:
         cpu_seconds: processor time. Right submissions need a fraction of a second.
-        sleep_seconds: time in which it waits for something and computes nothing (on Linux).
-        wall_seconds: time on the clock, a last resort that no submission should come to, however
-            busy the machine is.
+        sleep_seconds: time in which it waits for something and computes nothing (on Linux), by how
+            often it is found so. A busy machine looks less often.
+        wall_seconds: the same of all time in which it neither computes nor waits for a processor,
+            starting up included: a last resort that no submission should come to.
         memory_mb: address space; torch alone needs some 800 MiB of it.
         file_kb: what it may print.
     """
@@ -276,8 +277,8 @@ class _Process:
             self.stopped = f"sent more than {MAX_TRACE >> 20} MiB of results"
         elif self.ready and self.watch.asleep > limits.sleep_seconds:
             self.stopped = f"slept for more than {limits.sleep_seconds:g} s"
-        elif self.watch.passed > limits.wall_seconds:
-            self.stopped = f"did not end within {limits.wall_seconds:g} s"
+        elif self.watch.idle > limits.wall_seconds:
+            self.stopped = f"waited for more than {limits.wall_seconds:g} s"
         if self.stopped:
             # faulthandler writes down where it is, then it dies of it; or else of what follows.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -327,32 +328,33 @@ class _Process:
 
 
 class _Watch:
-    """How long a process has been asleep, by what Linux shows of it, and how long there.
+    """For how many looks a process has been idle, by what Linux shows of it.
 
-    A process that waits for a processor is not asleep: it does not lose anything by waiting.
+    Looks are `GLANCE_SECONDS` apart or more. One that waits for a processor is not idle: it does
+    not lose anything by waiting, however long.
     """
 
     def __init__(self, pid: int) -> None:
         self.stat = Path(f"/proc/{pid}/stat")
-        self.began = self.last = time.monotonic()
-        self.asleep = self.passed = 0.0
+        self.asleep = self.idle = 0.0
         self.before: list[str] | None = None
 
     def look(self) -> None:
-        """Count the time since the last look, if the process slept then, and has not moved."""
-        now = time.monotonic()
+        """Count this look, if the process is idle, and asleep since the last one."""
         seen = self._seen()
-        if seen is not None and seen == self.before:
-            self.asleep += now - self.last
-        self.before, self.last, self.passed = seen, now, now - self.began
+        if seen[0] in ("S", "T", "t") and seen == self.before:
+            self.asleep += GLANCE_SECONDS
+        if seen[0] != "R":
+            self.idle += GLANCE_SECONDS
+        self.before = seen
 
-    def _seen(self) -> list[str] | None:
-        """State and processor time of a process that sleeps or is stopped; None for any other."""
+    def _seen(self) -> list[str]:
+        """State and processor time; where there is no Linux to show them, a state of our own."""
         try:
             fields = self.stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it is gone, or this is no Linux
-            return None
-        return [fields[0], *fields[11:13]] if fields[0] in "STt" else None
+        except OSError:
+            return ["unseen"]
+        return [fields[0], *fields[11:13]]
 
 
 def kill_strays(marker: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from myoptim.course.mistakes import SOLUTIONS, find
+from myoptim.course.own import register
 from myoptim.course.sandbox import Limits
 from myoptim.lab.errors import UsageError, unknown
 
@@ -36,6 +37,12 @@ CRITERIA: dict[str, str] = {
 
 STYLES = ("replaces-data",)
 """Ways to write right code that a course may forbid."""
+
+KEYS = (
+    *("optimizers", "points", "accept", "hints", "seed", "strict", "limits", "forbid"),
+    *("helpers", "own"),
+)
+"""Of a course.toml."""
 
 HINT_LEVELS = ("none", "hint", "name")
 
@@ -129,37 +136,64 @@ def check_optimizer(name: str) -> str:
     return by_lower[name.lower()]
 
 
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def own_name(path: Path) -> str:
+    """The file of the teacher's own optimizers that a course.toml names; "" if it names none.
+
+    Raises:
+        UsageError: it cannot be read, or names it by something else than a string.
+    """
+    own: Any = _toml(path).get("own", "")
+    if not isinstance(own, str):
+        raise UsageError(f"own must be the name of a file; got {own!r}")
+    return own
+
+
 def read_settings(path: Path) -> Settings:
     """Read a `course.toml`.
 
     Raises:
         UsageError: it cannot be read, or a key or value is not allowed.
     """
-    try:
-        data: dict[str, Any] = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
-    _only(data, [f.name for f in fields(Settings)], path.name)
+    data = _toml(path)
+    _only(data, KEYS, path.name)
+    own = own_name(path)
+    if own:
+        register(path.parent / own)
     points = {name: _number(f"points.{name}", value) for name, value in _table(data, "points")}
     limits = {name: _number(f"limits.{name}", value) for name, value in _table(data, "limits")}
     _only(points, CRITERIA, f"{path.name} [points]")
     _only(limits, [f.name for f in fields(Limits)], f"{path.name} [limits]")
     seed, hints, strict = data.get("seed"), data.get("hints", "name"), data.get("strict", False)
+    forbid = _strings(data, "forbid")
+    for name in forbid:
+        if name not in STYLES:
+            raise unknown("style to forbid", name, STYLES)
     if hints not in HINT_LEVELS:
         raise UsageError(f"hints must be one of {', '.join(HINT_LEVELS)}; got {hints!r}")
     if (seed is not None and type(seed) is not int) or type(strict) is not bool:
         raise UsageError(
             f"seed must be an integer and strict true or false; got {seed!r}, {strict!r}"
         )
+    listed = _strings(data, "optimizers")
     return Settings(
-        optimizers=tuple(map(check_optimizer, _strings(data, "optimizers")))
-        or Settings().optimizers,
+        optimizers=tuple(map(check_optimizer, listed))
+        if "optimizers" in data
+        else Settings().optimizers,
         points=default_points() | points,
         accept=check_accepted(_strings(data, "accept")),
         hints=hints,
         seed=seed,
         strict=strict,
         limits=Limits(**limits),
+        forbid=tuple(forbid),
+        helpers=_helpers(data),
     )
 
 
@@ -171,6 +205,14 @@ def chosen(config: Path | None, accept: Iterable[str] | None, seed: int | None) 
         accept=(*settings.accept, *check_accepted(accept or ())),
         seed=settings.seed if seed is None else seed,
     )
+
+
+def _helpers(data: dict[str, Any]) -> tuple[str, ...]:
+    names = _strings(data, "helpers")
+    for name in names:
+        if name != Path(name).name or not Path(name).stem.isidentifier() or name[-3:] != ".py":
+            raise UsageError(f"helpers must be names of Python files, as 'ours.py'; got {name!r}")
+    return tuple(names)
 
 
 def _only(given: Iterable[str], allowed: Iterable[str], where: str) -> None:

@@ -4,7 +4,8 @@ import pytest
 from course import in_process
 from course.fresh import RIGHT, WRONG, replaced
 
-from myoptim.course.check import as_json, as_text
+from myoptim.course.check import as_json
+from myoptim.course.report import as_text
 
 SEARCHED = {
     # what a submission of `fresh` does: the formula that it is told
