@@ -59,11 +59,11 @@ def test_what_it_does_not_know_is_searched(what):
 
 
 def test_a_search_does_not_depend_on_the_clock(monkeypatch):
-    first = as_json(judged("(1 - β₂)ᵗ"))
+    first = as_json(judged("b + μg"))
 
     def asked():
         raise AssertionError("the diagnosis asked for the time")
 
     for name in ("monotonic", "time", "perf_counter", "process_time"):
         monkeypatch.setattr(f"time.{name}", asked)
-    assert as_json(judged("(1 - β₂)ᵗ")) == first
+    assert as_json(judged("b + μg")) == first

@@ -137,6 +137,7 @@ def test_a_slow_but_right_one_has_time(tmp_path):
     assert check(file, "SGD", QUICK).passed
 
 
+@pytest.mark.slow
 def test_gradients_differ_each_time_unless_a_seed_is_set():
     first, second = (check(HOSTILE / "constant_answer.py", "SGD", QUICK) for _ in range(2))
     assert first.seed != second.seed
