@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     from myoptim.course.grade import Graded
 
+Isolation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WAY",
+        help="How the system keeps files from submissions: landlock, user or none; by "
+        "default the strongest that there is here, and a refusal where there is none.",
+    ),
+]
+
 
 def grade(
     folder: Annotated[
@@ -29,14 +38,7 @@ def grade(
     jobs: Annotated[
         int, typer.Option(min=1, help="Submissions at a time; by default one per core.")
     ] = os.cpu_count() or 1,
-    isolation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WAY",
-            help="How the system keeps files from submissions: landlock, user or none; by "
-            "default the strongest that there is here, and a refusal where there is none.",
-        ),
-    ] = None,
+    isolation: Isolation = None,
     csv: Annotated[
         Path | None, common.output_file("--csv", "Write a row for every submission.")
     ] = None,

@@ -138,7 +138,8 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
 
     Returns:
         {"names": {hyper-parameter: argument, or the list of two for betas},
-        "defaults": {hyper-parameter: number}}.
+        "defaults": {hyper-parameter: number, or list of numbers}}; those without one, or with
+        another kind of default, are left out.
     """
     parameters = constructor(cls)
     names: dict[str, Any] = {name: name for name in known if name in parameters}
@@ -150,12 +151,22 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
                 taken.add(alias)
     if "betas" in known and "betas" not in names and all(beta in parameters for beta in PAIR):
         names["betas"] = list(PAIR)
-    defaults = {
-        name: parameters[argument].default
-        for name, argument in names.items()
-        if isinstance(argument, str) and isinstance(parameters[argument].default, int | float)
-    }
-    return {"names": names, "defaults": defaults}
+    defaults = {name: _default(parameters, argument) for name, argument in names.items()}
+    known_defaults = {name: value for name, value in defaults.items() if value is not None}
+    return {"names": names, "defaults": known_defaults}
+
+
+def _default(parameters: dict[str, inspect.Parameter], argument: Any) -> Any:
+    """A number, or a list of numbers; None where an argument has no such default."""
+    if isinstance(argument, list):
+        values = [parameters[name].default for name in argument]
+    else:
+        value = parameters[argument].default
+        if isinstance(value, int | float):
+            return float(value)
+        values = list(value) if isinstance(value, list | tuple) else []
+    numbers = all(isinstance(value, int | float) for value in values)
+    return [float(value) for value in values] if values and numbers else None
 
 
 def constructor(cls: type) -> dict[str, inspect.Parameter]:
@@ -414,6 +425,26 @@ def _generator(run: _Run) -> Iterator[None]:
         yield
 
 
+def _second_optimizer(run: _Run) -> Iterator[None]:
+    """Another optimizer moved the same parameters before, which then start over."""
+    schedule = run.probe.schedule
+
+    def build(parameters: list[Any]) -> Any:
+        earlier = run.build(parameters)
+        for row in schedule.gradients[:2]:
+            for p, gradient in zip(parameters, row, strict=True):
+                p.grad = None if gradient is None else -gradient
+            earlier.step()
+        with torch.inference_mode():
+            for p, start in zip(parameters, schedule.starts, strict=True):
+                p.grad = None
+                p.data.copy_(start)
+        return run.build(parameters)
+
+    for _ in run.follow(schedule, build):
+        yield
+
+
 def _two_groups(run: _Run) -> Iterator[None]:
     """Each parameter is a group; the second has hyper-parameters of its own."""
     run.require("param_groups")
@@ -515,6 +546,7 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "plain": _plain,
     "changed lr": _changed_lr,
     "generator": _generator,
+    "second optimizer": _second_optimizer,
     "two groups": _two_groups,
     "added group": _added_group,
     "reload": _reload,

@@ -66,13 +66,16 @@ _SYSCALLS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
 }
 
 
-def confine(way: str, uid: int | None, hidden: Iterable[Path] = ()) -> None:
+def confine(
+    way: str, uid: int | None, hidden: Iterable[Path] = (), own: Iterable[Path] = ()
+) -> None:
     """Take a way, for good: this process and all that it could start.
 
     Args:
         way: a key of `WAYS`, or "" for none.
         uid: the user to become, where we are root; None to stay who we are.
         hidden: packages inside Python's folders that are not to be read either.
+        own: folders in which it may do as it likes.
 
     Raises:
         OSError: the system refused what it offered before.
@@ -82,7 +85,7 @@ def confine(way: str, uid: int | None, hidden: Iterable[Path] = ()) -> None:
         os.setgid(uid)
         os.setuid(uid)
     if way == "landlock":
-        _landlock(_readable(set(hidden)))
+        _landlock([*_readable(set(hidden)), *((str(place), _ALL_OF_FILES[3]) for place in own)])
     if way and sys.platform == "linux" and platform.machine() in _SYSCALLS:
         _drop_capabilities()
         _filter_system_calls()

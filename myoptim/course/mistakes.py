@@ -1001,6 +1001,14 @@ CONTRACT: list[Mistake] = [
         shows="load_state_dict",
     ),
     Mistake(
+        "state-outlives",
+        ALL,
+        "State is kept outside of the optimizer: the next one over the same parameters finds it.",
+        "What does a new optimizer remember?",
+        (form("self.state[p]", 'globals().setdefault("buffers", {}).setdefault(p, {})'),),
+        shows="a second optimizer",
+    ),
+    Mistake(
         "state-shared",
         ALL,
         "One buffer serves all parameters.",

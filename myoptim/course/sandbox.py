@@ -32,11 +32,10 @@ from myoptim.course import isolation
 from myoptim.course.exercise import Probe, Record, encode, fits
 from myoptim.course.intake import Source, read
 from myoptim.course.probes import HYPER_PARAMETERS
+from myoptim.course.watch import GLANCE_SECONDS, Watch
 
 CHILD = Path(__file__).with_name("child.py")
 MAX_TRACE = 16 << 20
-GLANCE_SECONDS = 0.1
-"""How often to look whether a process sleeps."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,14 @@ class Outcome:
         found: the optimizers that it has classes of.
         classes: the names of all its classes.
         names: its constructor's names of hyper-parameters (see `exercise.accepted`).
-        defaults: the constructor's defaults that are numbers.
+        defaults: the constructor's defaults that are numbers or lists of numbers.
         records: what it did, by the name of the probe.
         refused: criterion and reason, where it could not be put through the probes to the end.
         attempts: what it tried that a submission may not do.
     """
 
     names: dict[str, Any] = field(default_factory=dict[str, Any])
-    defaults: dict[str, float] = field(default_factory=dict[str, float])
+    defaults: dict[str, Any] = field(default_factory=dict[str, Any])
     records: dict[str, Record] = field(default_factory=dict[str, Record])
     refused: tuple[str, str] | None = None
     attempts: list[str] = field(default_factory=list[str])
@@ -133,7 +132,7 @@ def run(
             for name, probes in wanted.items()
         },
         "way": way,
-        "uid": _spare_user() if way else None,
+        "uid": spare_user() if way else None,
         **asdict(limits),
     }
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -143,7 +142,7 @@ def run(
         return _outcome(lines, key, wanted, process.ending(limits))
 
 
-def _spare_user() -> int | None:
+def spare_user() -> int | None:
     """An unused user id to run as, where we are root and torch can be read by anyone."""
     if os.name != "posix" or os.geteuid() != 0:
         return None
@@ -165,7 +164,7 @@ def ways() -> tuple[str, ...]:
     Each is tried: a process takes it, and must not be able to read a private file, nor to write
     any. Under Landlock it must not be able to read one that is open to everybody either.
     """
-    uid = _spare_user()
+    uid = spare_user()
     found: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -203,6 +202,14 @@ def _tried(way: str, uid: int | None, place: Path) -> dict[str, bool] | None:
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
+def environment(marker: str, home: Path) -> dict[str, str]:
+    """All that a process of ours gets of an environment: a marker to know it by, and one thread."""
+    name, _, key = marker.partition("=")
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    place = {"PATH": os.defpath, "HOME": str(home)}
+    return {name: key, **place, **dict.fromkeys(threads, "1")}
+
+
 class _Process:
     """A child process with a pipe for its results; killed, with all it started, when left."""
 
@@ -223,7 +230,7 @@ class _Process:
             self.popen = subprocess.Popen(
                 [sys.executable, "-I", "-B", str(CHILD), str(write_end), str(watched.fileno())],
                 cwd=self.work,
-                env=self._environment(),
+                env=environment(self.marker, self.work),
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,
@@ -233,18 +240,12 @@ class _Process:
         os.close(write_end)
         return self
 
-    def _environment(self) -> dict[str, str]:
-        name, _, key = self.marker.partition("=")
-        threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        place = {"PATH": os.defpath, "HOME": str(self.work)}
-        return {name: key, **place, **dict.fromkeys(threads, "1")}
-
     def converse(self, job: str, limits: Limits) -> list[bytes]:
         """Hand over the job; the lines that come back until the process ends or is stopped."""
         assert self.popen.stdin is not None
         with contextlib.suppress(BrokenPipeError), self.popen.stdin as stdin:
             stdin.write(job.encode())
-        self.watch = _Watch(self.popen.pid)
+        self.watch = Watch(self.popen.pid)
         received = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.results, selectors.EVENT_READ)
@@ -268,7 +269,7 @@ class _Process:
             selector.unregister(self.results)
         elif not self.ready:  # the first line says that torch is imported
             self.ready = True
-            self.watch = _Watch(self.popen.pid)
+            self.watch = Watch(self.popen.pid)
         return bool(data)
 
     def _stop_at_a_limit(self, received: int, limits: Limits) -> None:
@@ -327,36 +328,6 @@ class _Process:
         return f"; it last printed: {words[-1][:200]}" if words else ""
 
 
-class _Watch:
-    """For how many looks a process has been idle, by what Linux shows of it.
-
-    Looks are `GLANCE_SECONDS` apart or more. One that waits for a processor is not idle: it does
-    not lose anything by waiting, however long.
-    """
-
-    def __init__(self, pid: int) -> None:
-        self.stat = Path(f"/proc/{pid}/stat")
-        self.asleep = self.idle = 0.0
-        self.before: list[str] | None = None
-
-    def look(self) -> None:
-        """Count this look, if the process is idle, and asleep since the last one."""
-        seen = self._seen()
-        if seen[0] in ("S", "T", "t") and seen == self.before:
-            self.asleep += GLANCE_SECONDS
-        if seen[0] != "R":
-            self.idle += GLANCE_SECONDS
-        self.before = seen
-
-    def _seen(self) -> list[str]:
-        """State and processor time; where there is no Linux to show them, a state of our own."""
-        try:
-            fields = self.stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return ["unseen"]
-        return [fields[0], *fields[11:13]]
-
-
 def kill_strays(marker: str) -> None:
     """Kill processes that left their group but kept their environment, which Linux shows."""
     for environment in Path("/proc").glob("[0-9]*/environ"):
@@ -382,7 +353,7 @@ def _outcome(
                 by_name = {probe.name: probe for probe in wanted.get(outcome.optimizer, ())}
             elif stage == "loaded":
                 outcome.names = _names(line["names"])
-                outcome.defaults = {str(name): float(v) for name, v in line["defaults"].items()}
+                outcome.defaults = {str(name): _default(v) for name, v in line["defaults"].items()}
             elif stage == "record":
                 if line["name"] in outcome.records:
                     raise ValueError("one probe has two traces")
@@ -410,6 +381,10 @@ def _read(lines: list[bytes], key: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict) and value.get("key") == key:  # pyright: ignore[reportUnknownMemberType]
             yield value
+
+
+def _default(value: Any) -> float | list[float]:
+    return [float(number) for number in value] if isinstance(value, list) else float(value)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _names(value: dict[str, Any]) -> dict[str, Any]:

@@ -82,13 +82,25 @@ def compiled(function: ast.FunctionDef) -> Callable[..., Any]:
     made = _made(bare)
     if not _PRELUDE_NAMES & set(made.__code__.co_names):
         return made
-    return _made(put(bare, (("body", None),), [*_prelude(function.name), *bare.body]))
+    return _made(_with_prelude(bare))
+
+
+def as_source(text: str, optimizer: str, edit: Edit) -> str:
+    """The source of a class with an edit of one of its methods made."""
+    function = put(edit.function, (("decorator_list", None),), [])
+    names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    whole = _with_prelude(function) if names & _PRELUDE_NAMES else function
+    return f"{text}\n\n{ast.unparse(whole)}\n\n\n{optimizer}.{edit.method} = {edit.method}\n"
 
 
 def _made(function: ast.FunctionDef) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "Any": Any}
     exec(compile(ast.Module([function], []), "<edited>", "exec"), namespace)
     return namespace[function.name]
+
+
+def _with_prelude(function: ast.FunctionDef) -> ast.FunctionDef:
+    return put(function, (("body", None),), [*_prelude(function.name), *function.body])
 
 
 def _prelude(method: str) -> list[ast.stmt]:

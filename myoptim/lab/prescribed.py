@@ -82,8 +82,15 @@ class Schedule:
 
     def without_gradient(self, step: int, parameter: int) -> "Schedule":
         """The same schedule with one gradient missing. `step` counts from 1."""
+        return self._with(step, parameter, None)
+
+    def with_zero_gradient(self, step: int, parameter: int) -> "Schedule":
+        """The same schedule with one gradient that is zero. `step` counts from 1."""
+        return self._with(step, parameter, torch.zeros_like(self.starts[parameter]))
+
+    def _with(self, step: int, parameter: int, gradient: Tensor | None) -> "Schedule":
         rows = [list(row) for row in self.gradients]
-        rows[step - 1][parameter] = None
+        rows[step - 1][parameter] = gradient
         return replace(self, gradients=tuple(tuple(row) for row in rows))
 
 
