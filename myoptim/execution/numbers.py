@@ -8,7 +8,8 @@ may be read, because a graph is recorded, each parameter stays by itself with it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,10 +24,10 @@ _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
 def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
-    """A number as a 0-dim tensor of its own."""
+    """A number as a 0-dim tensor of its own, which autograd follows where it records."""
     dtype = private.scalar_dtype(fused)
     if isinstance(value, Tensor):
-        return value.detach().clone().to(dtype=dtype, device=device)
+        return value.clone().to(dtype=dtype, device=device)
     return torch.tensor(value, dtype=dtype, device=device)
 
 
@@ -35,15 +36,16 @@ def count_up(counters: list[Tensor]) -> None:
     if len(counters) == 1 or _add_to_each is None:
         for counter in counters:
             counter += 1
-    elif torch.compiler.is_compiling() or not _are_floats_on_cpu(counters):
+    elif torch.compiler.is_compiling() or not (are_floats([counters]) and counters[0].is_cpu):
         _add_to_each(counters, 1)
     else:  # a number would be made a tensor anew for every counter
         _add_to_each(counters, number_as_tensor(1.0, counters[0].dtype), alpha=1.0)
 
 
-def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
-    dtypes = {*map(dtype_of, counters)}
-    return len(dtypes) == 1 and dtypes <= _FLOATS and counters[0].is_cpu
+def are_floats(columns: Columns) -> bool:
+    """Whether all are of one type in which lists have the bits of single numbers."""
+    dtypes = list(map(dtype_of, itertools.chain(*columns)))
+    return dtypes[0] in _FLOATS and dtypes.count(dtypes[0]) == len(dtypes)
 
 
 def read(counters: Sequence[Tensor]) -> list[float]:
@@ -53,32 +55,39 @@ def read(counters: Sequence[Tensor]) -> list[float]:
     return torch.stack(list(counters)).tolist()
 
 
+def is_recorded(number: Any) -> bool:
+    """Whether autograd follows a number of the state."""
+    return isinstance(number, Tensor) and number.requires_grad
+
+
 def by_value(
     columns: Sequence[Sequence[Any]], count: int, readable: bool
-) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
+) -> list[tuple[tuple[Any, ...], Sequence[int]]]:
     """The places of the parameters that have equal numbers.
 
     Args:
         columns: 0-dim tensors, or values of Python, one for each parameter.
         count: how many parameters there are.
-        readable: whether tensors may be read; else each parameter comes with its own.
+        readable: whether tensors may be read; else each parameter comes with its own, as where
+            autograd follows one.
 
-    Yields:
+    Returns:
         The numbers, and the places of the parameters that have them.
     """
-    if not readable:
-        for i in range(count):
-            yield tuple(column[i] for column in columns), [i]
-        return
+    if not readable or any(map(is_recorded, itertools.chain(*columns))):
+        # Autograd keeps what it was given: that must not be what is written to.
+        return [
+            (tuple(v.clone() if is_recorded(v) else v for v in [c[i] for c in columns]), [i])
+            for i in range(count)
+        ]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))
-    if not keys or keys.count(keys[0]) == count:
-        yield keys[0] if keys else (), range(count)
-        return
+    if keys.count(keys[0]) == count:
+        return [(keys[0], range(count))]
     places: dict[Any, list[int]] = {}
     for i, key in enumerate(keys):
         places.setdefault(key, []).append(i)
-    yield from places.items()
+    return list(places.items())
 
 
 def check_capturable(params: list[Tensor], numbers: Columns) -> None:
