@@ -326,6 +326,12 @@ def _structural(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
             yield SIMPLE, _FOR, node, other
             for template in ("torch.minimum(E, X)", "torch.maximum(E, X)", "E + X"):
                 yield SIMPLE, _FOR, node, fill(template, E=one, X=other)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="torch")), args=[one]) if (
+            scope.is_tensor(one)
+        ):
+            yield SIMPLE, _FOR, node, one
+            for template in ("E.abs()", "E.tanh()"):
+                yield RARE, _FOR, node, fill(template, E=one)
         case ast.Call(func=ast.Attribute(value=owner), args=[]) if scope.is_tensor(owner):
             yield SIMPLE, _FOR, node, owner
             for template in ("E ** (1 / 3)", "E ** 0.25", "E ** 2", "E.abs()", "E ** (2 / 3)"):

@@ -94,7 +94,7 @@ def register(path: Path) -> None:
         digest = sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    if _registered.get(path) == digest:
+    if digest in _registered.values():  # a copy is the same
         return
     if path in _registered:
         raise UsageError(f"{path.name} has changed since it was read: start again")

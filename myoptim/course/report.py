@@ -16,6 +16,7 @@ from myoptim.course.mistakes import CATALOGUE
 from myoptim.course.settings import CRITERIA
 
 WIDTH = 80
+POINTS = "all or nothing for each criterion; one does not cost another"
 
 
 def as_text(verdict: Verdict) -> str:
@@ -41,6 +42,8 @@ def as_text(verdict: Verdict) -> str:
         lines += _paragraph(f"passed, {points:g} points", listed)
     for status in (NOT_CHECKED, NOT_JUDGED):
         lines += _others(verdict, status)
+    if passed and failed:
+        lines += _paragraph("points", POINTS)
     for result in passed:
         if result.message:
             lines += _paragraph("note", f"{CRITERIA[result.criterion]}: {result.message}")
