@@ -16,7 +16,7 @@ from myoptim.course import gradescope, kit
 from myoptim.course.check import check
 from myoptim.course.mistakes import find as find_mistake
 from myoptim.course.mistakes import forms, source
-from myoptim.course.settings import Settings, read_settings
+from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
 
@@ -185,6 +185,13 @@ def test_audit_of_every_mistake(tmp_path):
         ('optimizers = ["Sgdd"]', "did you mean SGD"),
         ('accept = ["no-eps"]', "is a bug"),
         ('hints = "all"', "hints must be one of"),
+        ("optimizers = []", "nothing would be graded"),
+        ("[points]\n" + "\n".join(f"{name} = 0" for name in CRITERIA), "nobody could earn any"),
+        ("[limits]\ncpu_seconds = 0", "no submission could pass"),
+        ("[limits]\nmemory_mb = 10", "limits.memory_mb must be 1024 or more"),
+        ('forbid = ["tabs"]', "unknown style"),
+        ('helpers = ["../ours.py"]', "names of Python files"),
+        ("own = 3", "the name of a file"),
         ("[points]\nrule = -1", "0 or more"),
         ("[points]\nrules = 1", "did you mean rule"),
         ("[limits]\nmemory_mb = true", "0 or more"),

@@ -261,6 +261,43 @@ def test_torch_itself_cannot_read_or_write_files(tmp_path, text):
     private.write_bytes(b"none of its business")
 
 
+STEP = "([p], [p.grad], [p.grad], weight_decay=0.0, momentum=0.0, lr=0.1, dampening=0.0, \
+nesterov=False, maximize=False, is_first_step=True)"
+KERNELS = (
+    "torch._fused_sgd_",
+    "torch._C._VariableFunctions._fused_sgd_",
+    "torch._C._jit_get_operation('aten::_fused_sgd_')[0]",
+    "torch.ops.aten._fused_sgd_",
+    "torch.ops.aten._fused_sgd_.default",
+)
+BY_KERNEL = """
+import torch
+
+
+class SGD(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                KERNEL
+"""
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [k if k == KERNELS[2] else pytest.param(k, marks=pytest.mark.slow) for k in KERNELS],
+)
+def test_every_way_to_a_kernel_of_torchs_is_the_same_failure(tmp_path, kernel):
+    file = tmp_path / "sgd.py"
+    file.write_text(BY_KERNEL.replace("KERNEL", kernel + STEP))
+    (verdict,) = grade.examine(file, ("SGD",), SETTINGS)
+    assert verdict.diagnosis == ["delegates"]
+    assert "tried to use torch.ops.aten._fused_sgd_ (line 12)" in verdict.reason
+
+
 @pytest.mark.skipif(not isolation.landlock_version(), reason="this system has no Landlock")
 def test_a_confined_process_is_alone():
     """It starts no other, reaches no network, and signals nobody, also by the C library."""
