@@ -39,11 +39,7 @@ nb_merge_streams = True
 default_role = "code"  # single backticks in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them
-autodoc_default_options = {
-    "members": True,
-    # What every optimizer sets for the base class, whose page explains it.
-    "exclude-members": "step",
-}
+autodoc_default_options = {"members": True}
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Public", "notes_style")]
 toc_object_entries = False

@@ -144,7 +144,7 @@ def resolve(spec: str) -> type[Any]:
         UsageError: there is no such class, or it is no optimizer. The message names the nearest.
     """
     if frameworks.names_framework(spec):
-        return frameworks.adapter(spec)
+        return frameworks.adapter_of(spec)
     if ":" in spec:
         found = load_object(spec)
         if not isinstance(found, type) or not callable(getattr(found, "step", None)):
