@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 import catalogue  # noqa: E402
+import optimizer_pages  # noqa: E402
 
 project = "myoptim"
 author = "The myoptim authors"
@@ -24,6 +26,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "two_columns",
+    "family",
+    "optimizer_pages",
     "pictures",
     "playground",
     "commands",
@@ -94,6 +98,24 @@ def offer_downloads(
     context["body"] = context["body"].replace("</h1>", line, 1)
 
 
+def fit_phones(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Let names in code break after a dot or an underscore; mark pictures of several panels."""
+
+    def breakable(found: re.Match[str]) -> str:
+        return re.sub(r"(?<=\w)[._](?=\w)", r"\g<0><wbr>", found[0])
+
+    def marked(found: re.Match[str]) -> str:
+        with Image.open(sources[found[1]]) as picture:
+            is_wide = picture.width > WIDE * picture.height
+        return found[0].replace("<img ", '<img class="wide" ') if is_wide else found[0]
+
+    sources = {name: Path(app.srcdir, path) for path, (_, name) in app.env.images.items()}
+    body = re.sub(r'(?<=<span class="pre">)[^<]+(?=</span>)', breakable, context.get("body", ""))
+    context["body"] = re.sub(r'<img alt=[^>]*src="(?:\.\./)*_images/([^"]+)" />', marked, body)
+
+
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax and its fonts into the built site."""
     package = importlib.util.find_spec("sphinx-mathjax-offline")
@@ -132,10 +154,13 @@ def keep_attribute(
         lines[:] = before
 
 
+#: Width beside height of a picture of several panels.
+WIDE = 1.8
 SIGNS = r"\||(?<=\w)_(?!\w)|(?<=\w)\*(?=\w)"
 WRITTEN: dict[str, list[str]] = {}
 copy_tutorials()
 catalogue.write(HERE / "mistakes")
+optimizer_pages.write(HERE / optimizer_pages.MADE)
 
 
 def setup(app: Sphinx) -> None:
@@ -144,4 +169,5 @@ def setup(app: Sphinx) -> None:
         app.connect("autodoc-process-docstring", keep_attribute, priority)
     app.connect("autodoc-process-docstring", escape_docstring, 700)
     app.connect("html-page-context", offer_downloads)
+    app.connect("html-page-context", fit_phones)
     app.connect("build-finished", copy_mathjax)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from optimizer_pages import page_of
 from playground import settings_of, slips
 
 import myoptim
@@ -154,7 +155,7 @@ def page(mistake: Mistake) -> str:
             "",
             f"On the command line: `myoptim explain {mistake.id}`. All of them: "
             "[the catalogue](index.md). Formula and source of the right one: "
-            f"[{optimizer}](../optimizers/{optimizer.lower()}.md).",
+            f"[{optimizer}](../{page_of(optimizer)}.md).",
             "",
         ]
     )

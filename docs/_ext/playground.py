@@ -142,6 +142,7 @@ def start_of(cls: type, settings: dict[str, Any]) -> dict[str, Any]:
         Whatever the optimizer raises, for settings that it refuses.
     """
     declared = declaration_of(cls)
+    numbers = declared.numbers
     states: list[dict[str, float]] = []
     for value, gradient in PROBES:
         param = torch.tensor([value], dtype=torch.float64, requires_grad=True)
@@ -156,8 +157,8 @@ def start_of(cls: type, settings: dict[str, Any]) -> dict[str, Any]:
         for name in states[0]
     }
     return {
-        "buffers": {name: starts[name] for name in declared.buffer_names(group)},
-        "numbers": {name: starts[name] for name in declared.numbers},
+        "buffers": {name: start for name, start in starts.items() if name not in numbers},
+        "numbers": {name: start for name, start in starts.items() if name in numbers},
         "decay": declared.weight_decay(group),
     }
 

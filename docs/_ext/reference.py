@@ -6,11 +6,7 @@ documents every module of the package, one section each, and
 
     .. optimizers::
 
-every class of `myoptim.OPTIMIZERS` by its short name, which its module then leaves out, and
-
-    .. optimizer-pages::
-
-puts the page of each into the contents of the site. Whatever
+every class of `myoptim.OPTIMIZERS` by its short name, which its module then leaves out. Whatever
 public name the site lacks is a warning, which fails the build. Public are the names in `__all__`,
 else the classes and functions that a module defines, and their methods, without a leading
 underscore. The command line is documented by its own help.
@@ -116,18 +112,6 @@ class Optimizers(SphinxDirective):
         return container.children
 
 
-class OptimizerPages(SphinxDirective):
-    """The pages of the optimizers as a table of contents, their own first, in the list's order."""
-
-    def run(self) -> list[nodes.Node]:
-        pages = ["index", *map(str.lower, myoptim.OPTIMIZERS), "shared", "dialects"]
-        lines = [".. toctree::", "   :hidden:", "   :caption: Optimizers", ""]
-        lines += [f"   optimizers/{page}" for page in pages]
-        container = nodes.container()
-        self.state.nested_parse(StringList(lines, source="myoptim"), 0, container)
-        return container.children
-
-
 def check(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of each."""
     for name in undocumented(env):
@@ -138,6 +122,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("modules", Modules)
     app.add_directive("optimizers", Optimizers)
-    app.add_directive("optimizer-pages", OptimizerPages)
     app.connect("env-check-consistency", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

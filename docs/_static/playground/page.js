@@ -111,7 +111,7 @@
       this.problem = problem;
       this.start = [...data.problems[problem].start];
       this.steps = data.problems[problem].steps;
-      this.step = 0;
+      this.step = Math.min(10, this.steps); // where the table has numbers
       this.mistake = "";
       this.settings = {};
       for (const name of Object.keys(data.optimizers)) this.settings[name] = defaults(name, problem);
