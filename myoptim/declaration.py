@@ -56,6 +56,7 @@ class Declaration:
             it is, or refuse it.
         twin: the class of torch.optim that this one equals, if there is one.
         twin_settings: the arguments that make the twin's defaults those of this class.
+        takes: the keyword arguments of the rule, read from it.
     """
 
     rule: Callable[..., None] | None = None
@@ -76,15 +77,14 @@ class Declaration:
     complex: Literal["as pairs", "as they are", "refused"] = "as pairs"
     twin: type[torch.optim.Optimizer] | None = None
     twin_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    takes: tuple[str, ...] = field(init=False)
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         """The names of the buffers under a group's settings."""
         return self.buffers(group) if callable(self.buffers) else self.buffers
 
-    @property
-    def takes(self) -> tuple[str, ...]:
-        """The keyword arguments of the rule."""
-        return keywords(self.rule)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes", keywords(self.rule))
 
 
 def keywords(rule: Any) -> tuple[str, ...]:

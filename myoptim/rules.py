@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, in_order, local, take
+from myoptim.execution.columns import PLAIN, each_row, is_sparse, local, take
 from myoptim.execution.foreach import TensorList
 from myoptim.execution.functional import view_as_real
 from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
+from myoptim.execution.layout import Layout
 from myoptim.execution.sparse import view_elements
 from myoptim.hyperparameters import Group
 from myoptim.optimizer import Optimizer
@@ -40,21 +41,26 @@ class TensorRule(Optimizer):
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
         declared = self._declaration
-        if torch.compiler.is_compiling() and declared.numbers:
+        compiling = torch.compiler.is_compiling()
+        if compiling and declared.numbers:
             self._init_group(group)
-        scalars = _scalars(declared.rule, group)
+        scalars = _scalars(declared.takes, group)
         decay = declared.weight_decay(group)
         if decay is not None:
-            decay = functools.partial(decay, **_scalars(decay, group))
+            decay = functools.partial(decay, **_scalars(keywords(decay), group))
         names = declared.buffer_names(group)
         columns, counters, new = self._collect(group, names)
         if not columns[0]:
             return
         update = functools.partial(self._update, group, names, decay)
         values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
-        has_tensors = not torch.compiler.is_compiling() and any(map(_is_tensor, values))
-        execute = self._executor(group, update, scalars, has_tensors, len(columns))
-        for run in self._runs(columns, counters):
+        has_tensors = (
+            not compiling
+            and not _NUMBERS.issuperset(map(type, values))
+            and any(map(_is_tensor, values))
+        )
+        execute, runs = self._plan(group, update, scalars, has_tensors, columns, counters)
+        for run in runs:
             if len(run) == len(columns[0]):
                 self._step_run(group, update, scalars, execute, columns, counters, new)
             else:
@@ -122,20 +128,18 @@ class TensorRule(Optimizer):
 
     # ------------------------------------------------------------------ how it is run
 
-    def _executor(
+    def _plan(
         self,
         group: Group,
         update: Update,
         scalars: dict[str, Any],
         has_tensors: bool,
-        width: int,
-    ) -> Executor:
-        """What runs the rule on columns of parameters."""
-        return each_row
-
-    def _runs(self, columns: Columns, counters: Columns) -> Sequence[Sequence[int]]:
-        """The places of parameters that are counted and updated together, in their order."""
-        return [[i] for i in range(len(columns[0]))]
+        columns: Columns,
+        counters: Columns,
+    ) -> tuple[Executor, Sequence[Sequence[int]]]:
+        """What runs the rule on columns of parameters, and the places of the parameters that are
+        counted and updated together, in their order."""
+        return each_row, [[i] for i in range(len(columns[0]))]
 
     # ------------------------------------------------------------------ state
 
@@ -151,8 +155,8 @@ class TensorRule(Optimizer):
         params = [param for param in group["params"] if param.grad is not None]
         grads = [param.grad for param in params]
         choosy = self._declaration.sparse == "only" or self._declaration.complex == "refused"
-        for param, grad in zip(params, grads, strict=True):
-            if choosy or grad.is_sparse:
+        if choosy or any(map(is_sparse, grads)):
+            for param, grad in zip(params, grads, strict=True):
                 self._check_kind(param, grad, group)
         keys = (*self._declaration.numbers, *names)
         if not keys:
@@ -223,27 +227,24 @@ class TensorRule(Optimizer):
         params: Sequence[Any],
     ) -> list[tuple[dict[str, Any], Sequence[int]]]:
         """What a rule takes of the state's numbers, each with the places where they are so."""
-        names = [name for name in self._declaration.numbers if name in takes]
-        if not names and not new:
-            return [({"first": False} if "first" in takes else {}, range(len(params)))]
-        columns: list[Any] = [
-            column
-            for name, column in zip(self._declaration.numbers, counters, strict=True)
-            if name in takes
-        ]
-        if "first" in takes:
-            names.append("first")
-            columns.append([i in new for i in range(len(params))])
+        count = len(params)
+        by_name: dict[str, Any] = dict(zip(self._declaration.numbers, counters, strict=True))
+        if new and "first" in takes:
+            by_name["first"] = [i in new for i in range(count)]
+        names = [name for name in by_name if name in takes]
+        if not names:
+            return [({"first": False} if "first" in takes else {}, range(count))]
         readable = not (group.get("capturable") or torch.compiler.is_compiling())
+        columns = [by_name[name] for name in names]
         return [
             (dict(zip(names, values, strict=True)), places)
-            for values, places in numbers.by_value(columns, len(params), readable)
+            for values, places in numbers.by_value(columns, count, readable)
         ]
 
     def _change_numbers(self, rule: Callable[..., None], group: Group, counters: Columns) -> None:
         """Run a rule on numbers of the state: those that it takes by position are changed."""
         changed = [list(self._declaration.numbers).index(name) for name in positional(rule)]
-        scalars = _scalars(rule, group)
+        scalars = _scalars(keywords(rule), group)
         for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
             columns = take([counters[i] for i in changed], places)
             if len(places) == 1:
@@ -260,30 +261,40 @@ class ElementwiseRule(TensorRule):
     """
 
     _rule_was_traced = False
+    _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
-    def _executor(
+    def _plan(
         self,
         group: Group,
         update: Update,
         scalars: dict[str, Any],
         has_tensors: bool,
-        width: int,
-    ) -> Executor:
+        columns: Columns,
+        counters: Columns,
+    ) -> tuple[Executor, Sequence[Sequence[int]]]:
         declared = self._declaration
-        chosen = executor(group, has_tensors, declared.zeros_tie)
+        if torch.compiler.is_compiling():
+            fits_lists, runs = False, [range(len(columns[0]))]
+        else:
+            layout = self._layout(group, columns, counters)
+            fits_lists, runs = layout.fits_lists, layout.runs
+        chosen = executor(group, has_tensors, declared.zeros_tie, fits_lists)
         skip = has_tensors or chosen is each_row or torch.compiler.is_compiling()
         if not (self._rule_was_traced or skip):
             # Whatever way these parameters go, a rule that is not elementwise is refused.
             given = {name: 1.0 for name in declared.numbers if name in declared.takes}
             given |= {"first": False} if "first" in declared.takes else {}
-            trace(functools.partial(update, {**scalars, **given}), width)
+            trace(functools.partial(update, {**scalars, **given}), len(columns))
             self._rule_was_traced = True
-        return chosen
+        return chosen, runs
 
-    def _runs(self, columns: Columns, counters: Columns) -> Sequence[Sequence[int]]:
-        if torch.compiler.is_compiling():
-            return [range(len(columns[0]))]
-        return in_order(columns, counters)
+    def _layout(self, group: Group, columns: Columns, counters: Columns) -> Layout:
+        """How the tensors lie, as it was found at the last step if it is still so."""
+        layout = self._layouts.get(id(group))
+        if layout is None or not layout.holds(columns, counters):
+            layout = Layout(columns, counters)
+            self._layouts = {**self._layouts, id(group): layout}
+        return layout
 
     def _collect(
         self, group: Group, names: tuple[str, ...]
@@ -310,37 +321,38 @@ class ElementwiseRule(TensorRule):
 _NUMBERS = frozenset((float, int, bool))
 
 
-def _scalars(rule: Any, group: Group) -> dict[str, Any]:
-    """The keyword arguments of a rule that are hyper-parameters, as they are in the group."""
+def _scalars(names: Sequence[str], group: Group) -> dict[str, Any]:
+    """The arguments of a rule that are hyper-parameters, as they are in the group."""
     if torch.compiler.is_compiling():  # to look closer would compile each value anew
         return {
             name: value.squeeze() if isinstance(value := group[name], Tensor) else value
-            for name in keywords(rule)
+            for name in names
             if name in group
         }
-    recorded = records(group)
     return {
-        name: value if type(value := group[name]) in _NUMBERS else _scalar(name, value, recorded)
-        for name in keywords(rule)
+        name: value if type(value := group[name]) in _NUMBERS else _scalar(name, value, group)
+        for name in names
         if name in group
     }
 
 
-def _scalar(name: str, value: Any, recorded: bool) -> Any:
+def _scalar(name: str, value: Any, group: Group) -> Any:
     """A hyper-parameter as a rule takes it: tensors without dimensions, and numbers that are real.
 
     Raises:
         RuntimeError: a schedule has made a complex number of it.
     """
     if isinstance(value, (tuple, list)):
-        return type(value)(_scalar(name, member, recorded) for member in value)  # pyright: ignore
+        if _NUMBERS.issuperset(map(type, value)):  # pyright: ignore
+            return value  # pyright: ignore
+        return type(value)(_scalar(name, member, group) for member in value)  # pyright: ignore
     if isinstance(value, complex):
         if value.imag:
             raise RuntimeError(f"{name} must be a real number, not {value}")
         return value.real
     if isinstance(value, Tensor):
         # A kernel takes the value of a tensor, unless that would lose its gradient.
-        return value.squeeze() if recorded else value.squeeze().detach()
+        return value.squeeze() if records(group) else value.squeeze().detach()
     return value
 
 

@@ -15,7 +15,7 @@ mode of autograd                                       loop
 all else                                               by kind of tensor       `by_kind`
 =====================================================  ======================  ================
 
-and `by_kind` at the tensors, which `columns.in_order` has found to be alike and apart:
+and `by_kind` at the tensors, which `layout.py` has found to be alike and apart:
 
 =====================================================  ======================  ================
 sparse, of a subclass, without memory, overlapping,    tensor by tensor        `columns.each_row`
@@ -57,17 +57,20 @@ from myoptim.execution.fused import compiled, is_worth_a_kernel
 Executor = Callable[[Update, Columns], None]
 
 
-def executor(flags: dict[str, Any], has_tensors: bool, zeros_tie: bool) -> Executor:
+def executor(
+    flags: dict[str, Any], has_tensors: bool, zeros_tie: bool, fits_lists: bool
+) -> Executor:
     """The executor for a parameter group.
 
     Args:
         flags: the group, read for `foreach`, `fused`, `differentiable`, `capturable`.
         has_tensors: whether a scalar of the update is a tensor; list kernels take only numbers.
         zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
+        fits_lists: whether it is known already that the tensors go over lists.
     """
     if records(flags):
         return as_function
-    by_tensors = functools.partial(by_kind, zeros_tie=zeros_tie)
+    by_tensors = over_lists if fits_lists else functools.partial(by_kind, zeros_tie=zeros_tie)
     if flags.get("fused"):
         return functools.partial(fused_if_worth, otherwise=by_tensors)
     foreach = flags.get("foreach")

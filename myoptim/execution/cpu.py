@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from myoptim.execution.columns import Columns, Row, Update, each_row, rows, shape_of, take
+from myoptim.execution.columns import (
+    Columns,
+    Row,
+    Update,
+    by_device_and_dtype,
+    each_row,
+    rows,
+    shape_of,
+    size,
+    take,
+)
 from myoptim.execution.foreach import over_lists
 from myoptim.execution.graph import trace
 from myoptim.execution.workspace import Workspace, WorkspaceList
@@ -58,9 +68,7 @@ def cache_sized(update: Update, columns: Columns, zeros_tie: bool) -> None:
         zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
     """
     width = len(columns)
-    in_cache = IN_CACHE // max(width - 1, 2)
-    sizes = [param.numel() for param in columns[0]]
-    if (len(sizes) < WORTH_PACKING or width == 2) and sum(sizes) <= in_cache:
+    if fit_in_cache(columns):
         over_lists(update, columns)  # in fresh memory: of so little, it is likely in the cache
         return
     graph = trace(update, width)
@@ -70,18 +78,37 @@ def cache_sized(update: Update, columns: Columns, zeros_tie: bool) -> None:
         each_row(update, columns)
     else:
         for part in some_at_a_time(columns):
-            _in_pieces(update, part, in_cache, packs=len(graph.nodes) > width)
+            _in_pieces(update, part, packs=len(graph.nodes) > width)
 
 
-def _in_pieces(update: Update, columns: Columns, in_cache: int, packs: bool) -> None:
+def fit_in_cache(columns: Columns) -> bool:
+    """Whether the parameters are so few and small that lists of all of them are best."""
+    few = len(columns[0]) < WORTH_PACKING or len(columns) == 2
+    return few and size(columns) <= in_cache(len(columns))
+
+
+def in_cache(width: int) -> int:
+    """How many elements of a row of `width` tensors stay in the cache."""
+    return IN_CACHE // max(width - 1, 2)
+
+
+def fit_lists(columns: Columns) -> bool:
+    """Whether regular parameters are of one exact kind, few and small."""
+    param = columns[0][0]
+    exact = param.is_cpu and param.dtype in EXACT
+    return exact and len(by_device_and_dtype(columns)) == 1 and fit_in_cache(columns)
+
+
+def _in_pieces(update: Update, columns: Columns, packs: bool) -> None:
     sizes = [param.numel() for param in columns[0]]
-    workspace = _of_thread.workspace(in_cache, columns[0][0].dtype)
+    limit = in_cache(len(columns))
+    workspace = _of_thread.workspace(limit, columns[0][0].dtype)
     small, others = by_size(sizes) if packs else ([], range(len(sizes)))
     for places in pieces(small, sizes, PACK):
         packed(update, take(columns, places))
-    for places in pieces(others, sizes, in_cache):
+    for places in pieces(others, sizes, limit):
         piece = take(columns, places)
-        if sizes[places[0]] > in_cache:
+        if sizes[places[0]] > limit:
             in_chunks(update, next(rows(piece)), workspace)
         else:
             update(*[WorkspaceList(column, workspace) for column in piece])

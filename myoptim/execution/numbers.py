@@ -8,7 +8,7 @@ may be read, because a graph is recorded, each parameter stays by itself with it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,8 +42,8 @@ def count_up(counters: list[Tensor]) -> None:
 
 
 def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
-    dtypes = {*map(dtype_of, counters)}
-    return len(dtypes) == 1 and dtypes <= _FLOATS and counters[0].is_cpu
+    dtypes = list(map(dtype_of, counters))
+    return counters[0].is_cpu and dtypes[0] in _FLOATS and dtypes.count(dtypes[0]) == len(dtypes)
 
 
 def read(counters: Sequence[Tensor]) -> list[float]:
@@ -55,7 +55,7 @@ def read(counters: Sequence[Tensor]) -> list[float]:
 
 def by_value(
     columns: Sequence[Sequence[Any]], count: int, readable: bool
-) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
+) -> list[tuple[tuple[Any, ...], Sequence[int]]]:
     """The places of the parameters that have equal numbers.
 
     Args:
@@ -63,22 +63,19 @@ def by_value(
         count: how many parameters there are.
         readable: whether tensors may be read; else each parameter comes with its own.
 
-    Yields:
+    Returns:
         The numbers, and the places of the parameters that have them.
     """
     if not readable:
-        for i in range(count):
-            yield tuple(column[i] for column in columns), [i]
-        return
+        return [(tuple(column[i] for column in columns), [i]) for i in range(count)]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))
-    if not keys or keys.count(keys[0]) == count:
-        yield keys[0] if keys else (), range(count)
-        return
+    if keys.count(keys[0]) == count:
+        return [(keys[0], range(count))]
     places: dict[Any, list[int]] = {}
     for i, key in enumerate(keys):
         places.setdefault(key, []).append(i)
-    yield from places.items()
+    return list(places.items())
 
 
 def check_capturable(params: list[Tensor], numbers: Columns) -> None:

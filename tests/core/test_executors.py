@@ -16,6 +16,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from twins import Twins, attempt, failures_in_threads, tiny_pieces
+from waiting import PATIENCE
 
 from myoptim.execution import cpu
 from myoptim.lab.bench import peak_bytes
@@ -280,7 +281,7 @@ def test_small_tensors_are_updated_together(row: Row) -> None:
 def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> None:
     """Hogwild, or one optimizer per replica: equal shapes, at the same time."""
     runs = [Twins(row, [Spec((60,), torch.float32)] * 40, {}, {}, seed) for seed in range(4)]
-    starts = threading.Barrier(len(runs), timeout=60)
+    starts = threading.Barrier(len(runs), timeout=PATIENCE)
 
     def train(twins: Twins) -> None:
         for gradients in [twins.random_gradients() for _ in range(30)]:
@@ -320,6 +321,82 @@ def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
         ours.step()
         twin.step()
     assert_same_optimizers(ours, twin)
+
+
+def moved(params: list[Tensor], optimizer: Any) -> None:
+    """To other memory."""
+    for param in params:
+        param.data = param.data.clone()
+
+
+def widened(params: list[Tensor], optimizer: Any) -> None:
+    """To another type, with all their state."""
+    for param in params:
+        param.data = param.data.double()
+        param.grad = torch.ones_like(param)
+        for name, value in optimizer.state[param].items():
+            if value.shape == param.shape:
+                optimizer.state[param][name] = value.double()
+
+
+def laid_over_each_other(params: list[Tensor], optimizer: Any) -> None:
+    """Into one memory, where the second must find what the first left."""
+    for param in params[1:]:
+        param.data = params[0].data
+
+
+def given_one_buffer(params: list[Tensor], optimizer: Any) -> None:
+    """State in common, which the second finds as the first left it."""
+    first = optimizer.state[params[0]]
+    for param in params[1:]:
+        optimizer.state[param] = dict(first)
+
+
+def given_sparse_gradients(params: list[Tensor], optimizer: Any) -> None:
+    """Gradients of another kind: whatever the loop makes of them."""
+    for param in params:
+        param.grad = param.grad.to_sparse()
+
+
+def given_another_layout(params: list[Tensor], optimizer: Any) -> None:
+    """Gradients with their elements in another order in memory."""
+    for param in params:
+        param.grad = torch.ones(2, 3).t()
+
+
+EVENTS = [
+    moved,
+    widened,
+    laid_over_each_other,
+    given_one_buffer,
+    given_sparse_gradients,
+    given_another_layout,
+]
+
+
+@each_row
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
+def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
+    row: Row, event: Callable[[list[Tensor], Any], None]
+) -> None:
+    """After steps in which everything was as expected."""
+
+    def made(make: Callable[..., Any]) -> Any:
+        params = [torch.linspace(i, 1, 6).view(3, 2).requires_grad_() for i in range(3)]
+        optimizer = make(params, FULL[str(row)])
+        for _ in range(3):
+            for i, param in enumerate(params):
+                param.grad = torch.linspace(1, i, 6).view(3, 2)
+            optimizer.step()
+        event(params, optimizer)
+        return optimizer
+
+    ours, twin = made(row.make_ours), made(row.make_twin)
+    for _ in range(3):
+        (_, ours_raised), (_, twin_raised) = attempt(ours.step), attempt(twin.step)
+        assert type(ours_raised) is type(twin_raised)
+        if twin_raised is None:  # else torch has counted a step that it did not make
+            assert_same_optimizers(ours, twin)
 
 
 @each_row

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from waiting import PATIENCE
 
 SIZE = 2
-TIMEOUT = 60  # seconds; a job takes less than one, starting the processes up to twenty
 
 
 def serve(rank: int, meeting_point: str, pipe: Connection) -> None:
@@ -28,7 +28,7 @@ def serve(rank: int, meeting_point: str, pipe: Connection) -> None:
         init_method=meeting_point,
         rank=rank,
         world_size=SIZE,
-        timeout=timedelta(seconds=TIMEOUT),
+        timeout=timedelta(seconds=PATIENCE),
     )
     while True:
         job, args = pipe.recv()
@@ -86,9 +86,9 @@ class Ranks:
             pipe.send((job, args))
         waiting = list(self.pipes)
         while waiting:
-            ready = wait(waiting, TIMEOUT)
+            ready = wait(waiting, PATIENCE)
             failures = [failure for pipe in ready if (failure := answer(pipe)) is not None]
             if failures or not ready:
                 self.stop()
-                pytest.fail("\n".join(failures) or f"no answer within {TIMEOUT} seconds")
+                pytest.fail("\n".join(failures) or f"no answer within {PATIENCE} seconds")
             waiting = [pipe for pipe in waiting if pipe not in ready]

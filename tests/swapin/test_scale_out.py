@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from waiting import PATIENCE
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "scale_out.py"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=150, check=False
+        [sys.executable, *command], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
