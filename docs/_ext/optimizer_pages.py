@@ -5,7 +5,6 @@ What such a page says is read from the package: the class's docstring, its rule,
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 from docutils import nodes
