@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 #: Each operator of a tensor `x`, in place (`add_`) or not (`add`): its further arguments, those
@@ -77,6 +77,8 @@ ALIASES = {
     "multiply": "mul", "divide": "div", "subtract": "sub", "negative": "neg", "max": "maximum",
     "min": "minimum", "absolute": "abs", "clip": "clamp",
 }  # fmt: skip
+#: What leaves a number or a tensor as it is.
+UNCHANGED = {"as_tensor", "detach"}
 BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 COMPARED = {ast.Gt: "gt", ast.GtE: "ge", ast.Lt: "lt", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne"}
 FUNCTIONS = {"float": "Number", "int": "Math.trunc"}
@@ -142,7 +144,11 @@ def inlined(name: str, values: list[str]) -> str:
     return f"({written})"
 
 
-def translate(function: ast.FunctionDef, skip: Iterable[str] = ()) -> str:
+def translate(
+    function: ast.FunctionDef,
+    skip: Iterable[str] = (),
+    helpers: Mapping[str, ast.FunctionDef] | None = None,
+) -> str:
     """A function as a JavaScript expression `(tensor, …, {number, …}, note) => {…}`.
 
     After every statement, and for every test of an `if`, `note(line, value)` is called; the line
@@ -151,6 +157,7 @@ def translate(function: ast.FunctionDef, skip: Iterable[str] = ()) -> str:
     Args:
         function: a rule, or a method that reads its numbers from dictionaries.
         skip: arguments that the translation has no use for, as `self`.
+        helpers: functions that it may call, by name.
 
     Raises:
         Untranslatable: a construct is not known; the message says which.
@@ -163,12 +170,37 @@ def translate(function: ast.FunctionDef, skip: Iterable[str] = ()) -> str:
         name if name == _identifier(name) else f"{name}: {_identifier(name)}"
         for name in taken.numbers
     )
-    writer = _Writer(function)
+    writer = _Writer(function, helpers or {})
     body = textwrap.indent(writer.block(function.body), "  ")
-    local = sorted(writer.local - {_identifier(name) for name in (*taken.tensors, *taken.numbers)})
-    declared = f"  let {', '.join(local)};\n" if local else ""
     arguments = ", ".join([*names, f"{{{numbers}}}", "note"])
-    return f"({arguments}) => {{\n{declared}{body}\n}}"
+    return f"({arguments}) => {{\n{_called(writer)}{_declared(writer, taken)}{body}\n}}"
+
+
+def _declared(writer: _Writer, taken: Signature) -> str:
+    """The local variables."""
+    local = sorted(writer.local - {_identifier(name) for name in (*taken.tensors, *taken.numbers)})
+    return f"  let {', '.join(local)};\n" if local else ""
+
+
+def _called(writer: _Writer) -> str:
+    """The helpers that were called, which note nothing: their lines are not the function's."""
+    written = ""
+    for name in sorted(writer.called):
+        function = writer.helpers[name]
+        inner = _Writer(function, writer.helpers)
+        body = textwrap.indent(inner.block(function.body), "    ")
+        arguments = ", ".join(map(_identifier, _arguments(function)))
+        local = textwrap.indent(_declared(inner, signature(function)), "  ")
+        written += (
+            f"  const {_identifier(name)} = ({arguments}) => {{\n"
+            f"    const note = (line, value) => value;\n"
+            f"{textwrap.indent(_called(inner), '  ')}{local}{body}\n  }};\n"
+        )
+    return written
+
+
+def _arguments(function: ast.FunctionDef) -> list[str]:
+    return [one.arg for one in (*function.args.args, *function.args.kwonlyargs)]
 
 
 def _identifier(name: str) -> str:
@@ -178,9 +210,11 @@ def _identifier(name: str) -> str:
 class _Writer:
     """Writes the statements of one function."""
 
-    def __init__(self, function: ast.FunctionDef) -> None:
+    def __init__(self, function: ast.FunctionDef, helpers: Mapping[str, ast.FunctionDef]) -> None:
         self.first = function.lineno
+        self.helpers = {name: one for name, one in helpers.items() if one is not function}
         self.local: set[str] = set()
+        self.called: set[str] = set()
 
     # -------------------------------------------------------------- statements
 
@@ -286,6 +320,8 @@ class _Writer:
         if isinstance(function, ast.Name):
             if function.id in FUNCTIONS and len(node.args) == 1:
                 return f"{FUNCTIONS[function.id]}({self.expression(node.args[0])})"
+            if function.id in self.helpers:
+                return self.helper(function.id, node)
             if ALIASES.get(function.id, function.id) in METHODS:
                 return self.method(function.id, node.args[0], node.args[1:], node)
         if isinstance(function, ast.Attribute):
@@ -294,12 +330,27 @@ class _Writer:
                 key, *other = map(self.expression, node.args)
                 return f"({self.expression(owner)}[{key}] ?? {other[0] if other else 'null'})"
             if isinstance(owner, ast.Name) and owner.id in ("torch", "math") and node.args:
+                if function.attr == "is_tensor":
+                    return f"op.isTensor({self.expression(node.args[0])})"
+                if function.attr in UNCHANGED:
+                    return self.expression(node.args[0])
                 if function.attr == "where":
                     condition, first, other = node.args
                     return self.method("where", first, [condition, other], node)
                 return self.method(function.attr, node.args[0], node.args[1:], node)
             return self.method(function.attr, owner, node.args, node)
         raise self.unknown(node)
+
+    def helper(self, name: str, node: ast.Call) -> str:
+        """A call of another function, its keywords put in their places."""
+        self.called.add(name)
+        taken = _arguments(self.helpers[name])
+        bound = dict(zip(taken, node.args, strict=False))
+        bound |= {str(word.arg): word.value for word in node.keywords}
+        if set(bound) != set(taken):
+            raise self.unknown(node)
+        given = ", ".join(self.expression(bound[one]) for one in taken)
+        return f"{_identifier(name)}({given})"
 
     def method(self, name: str, owner: ast.expr, given: list[ast.expr], node: ast.Call) -> str:
         plain = ALIASES.get(name.rstrip("_"), name.rstrip("_"))
@@ -308,6 +359,15 @@ class _Writer:
         if plain not in METHODS:
             raise self.unknown(node)
         arguments = METHODS[plain][0]
+        suffix = "_" if name.endswith("_") else ""
+        if any(isinstance(value, ast.Starred) for value in given):  # in the order of torch's
+            spread = [
+                f"...{self.expression(value.value)}"
+                if isinstance(value, ast.Starred)
+                else self.expression(value)
+                for value in given
+            ]
+            return f"op.{plain}{suffix}({', '.join([self.expression(owner), *spread])})"
         bound = _defaults(arguments)
         pairs = zip(_names(arguments), given, strict=False)
         bound |= {key: self.expression(value) for key, value in pairs}
@@ -315,7 +375,6 @@ class _Writer:
         names = _names(arguments)
         if len(given) > len(names) or set(bound) != set(names):
             raise self.unknown(node)
-        suffix = "_" if name.endswith("_") else ""
         values = [self.expression(owner), *(bound[key] for key in names)]
         return f"op.{plain}{suffix}({', '.join(values)})"
 

@@ -25,6 +25,7 @@ import itertools
 import json
 import math
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,17 @@ def _function(rule: Callable[..., None]) -> ast.FunctionDef:
     return function
 
 
+def translated(rule: Callable[..., Any]) -> Code:
+    """A rule in JavaScript, with the functions of its module that it calls."""
+    module = sys.modules[rule.__module__]
+    helpers = {
+        name: _function(value)
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == rule.__module__ and value is not rule
+    }
+    return Code(translate(_function(rule), helpers=helpers))
+
+
 def symbols(rule: Callable[..., None]) -> dict[str, str]:
     """The letters that a rule's docstring gives its arguments: `θ = param`, `(β₁, β₂) = betas`."""
     text = inspect.getdoc(rule) or ""
@@ -211,7 +223,7 @@ def rule_data(rule: Callable[..., None]) -> dict[str, Any]:
     _, body = split(source, named)
     taken = signature(function)
     return {
-        "run": Code(translate(function)),
+        "run": translated(rule),
         "tensors": list(taken.tensors[2:]),
         "numbers": list(taken.numbers),
         "symbols": symbols(rule),
@@ -304,8 +316,7 @@ def number_rule(rule: Callable[..., None] | None) -> dict[str, Any] | None:
     """A rule for numbers of the state: those that it changes, and its translation."""
     if rule is None:
         return None
-    function = _function(rule)
-    return {"changes": list(signature(function).tensors), "run": Code(translate(function))}
+    return {"changes": list(signature(_function(rule)).tensors), "run": translated(rule)}
 
 
 # ------------------------------------------------------------------ problems
@@ -400,7 +411,11 @@ def problem_data(problem: Surface) -> dict[str, Any]:
         ],
         "window": window,
         "steps": problem.steps,
-        "rates": dict(problem.rates),
+        "rates": {
+            name: rate["lr"]
+            for name, cls in optimizers()[0].items()
+            if (rate := problem_rate(problem, cls))
+        },
     }
 
 
@@ -526,6 +541,7 @@ def playable() -> dict[str, Surface]:
     return {name: problem for name, problem in PROBLEMS.items() if is_playable(problem)}
 
 
+@functools.cache
 def optimizers() -> tuple[dict[str, type], dict[str, str]]:
     """The optimizers that the page has, and why it has not the others."""
     reasons = {name: why_not(cls) for name, cls in myoptim.OPTIMIZERS.items()}
@@ -537,7 +553,7 @@ def why_not(cls: type) -> str:
     """Why an optimizer cannot be played with; empty where it can."""
     try:
         function = _function(rule_of(cls))
-        translate(function)
+        translated(rule_of(cls))
         known = {*settings_of(cls), *declaration_of(cls).numbers, "first"}
         missing = set(signature(function).numbers) - known
         if missing:

@@ -5,11 +5,13 @@ The page is opened from a file, without a server and without a network.
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from docs import browser
 
@@ -21,39 +23,27 @@ javascript = importlib.import_module("javascript")
 playground = importlib.import_module("playground")
 
 from myoptim.course import mistakes  # noqa: E402
-from myoptim.lab.problems import PROBLEMS  # noqa: E402
+from myoptim.lab.problems import PROBLEMS, Problem  # noqa: E402
+from myoptim.lab.resolve import variants  # noqa: E402
 from myoptim.lab.trace import problem_rate, trace  # noqa: E402
 
 STEPS = 100
 #: As far as two float64 runs of the same formulas may lie apart, beside their size or one.
 CLOSE = 1e-12
 RULES, LEFT_OUT = playground.optimizers()
-#: Beside the defaults: each switch that an optimizer has, and every number at another value. The
-#: learning rate is halved: at one that is too large a run is chaotic, and shows the last bits of
-#: every product that torch adds without rounding it first.
-OTHER = {
-    "betas": (0.7, 0.95), "eps": 1e-3, "weight_decay": 0.05, "momentum": 0.8, "alpha": 0.9,
-    "dampening": 0.2, "lr_decay": 0.03, "initial_accumulator_value": 0.5,
-}  # fmt: skip
 
 
 def settings_to_try(name: str) -> list[dict[str, Any]]:
-    """The defaults, all numbers changed, and each flag turned with them; refused ones left out."""
+    """The defaults, and every term of the rule there and not; refused ones left out."""
     cls = RULES[name]
     usual = playground.settings_of(cls)
-    changed = {key: OTHER.get(key, value) for key, value in usual.items()}
-    flags = [key for key, value in usual.items() if isinstance(value, bool)]
-    tried: list[dict[str, Any]] = [{}, {"weight_decay": 0.1}, changed]
-    tried += [{**changed, key: not usual[key]} for key in flags]
-    tried += [
-        {**changed, "dampening": 0.0, key: not usual[key]} for key in flags if "dampening" in usual
-    ]
+    tried: list[dict[str, Any]] = [{}, *variants(cls)]
+    for one in tried:
+        one.pop("lr", None)  # that is the problem's
     return [one for one in tried if not refuses(cls, {**usual, **one})]
 
 
 def refuses(cls: type, settings: dict[str, Any]) -> bool:
-    import torch
-
     try:
         cls([torch.zeros(1)], **settings)
     except (ValueError, RuntimeError):
@@ -61,9 +51,12 @@ def refuses(cls: type, settings: dict[str, Any]) -> bool:
     return False
 
 
-def path_of(cls: Any, name: str, settings: dict[str, Any], steps: int = STEPS) -> np.ndarray:
+def path_of(
+    cls: Any, problem: str | Problem, settings: dict[str, Any], steps: int = STEPS
+) -> np.ndarray:
     """The package's own run: every parameter before each step and after the last."""
-    run = trace(cls, PROBLEMS[name], settings=settings, steps=steps + 1)
+    problem = PROBLEMS[problem] if isinstance(problem, str) else problem
+    run = trace(cls, problem, settings=settings, steps=steps + 1)
     return np.concatenate([run.param(p).reshape(steps + 1, -1) for p in run.rows[0].params], axis=1)
 
 
@@ -75,6 +68,15 @@ def difference(ours: Any, theirs: Any) -> float:
     there = np.isfinite(theirs)
     gaps = np.abs(ours[there] - theirs[there]) / np.maximum(np.abs(theirs[there]), 1)
     return float(gaps.max(initial=0.0))
+
+
+def is_chaotic(name: str, problem: str, settings: dict[str, Any]) -> bool:
+    """Whether the package's own run, begun some units in the last place away, ends elsewhere."""
+    whole = PROBLEMS[problem]
+    beside = {key: value.detach() + 4e-15 for key, value in whole.start().params.items()}
+    moved = replace(whole, initial=lambda generator: beside)
+    runs = [path_of(RULES[name], one, settings) for one in (whole, moved)]
+    return difference(*runs) > CLOSE
 
 
 RUN = """
@@ -116,19 +118,23 @@ def test_every_optimizer_is_there_or_its_absence_explained():
 @pytest.mark.parametrize("name", RULES)
 def test_the_numbers_are_the_packages(page: Any, name: str, record_property: Any):
     """Every rule, on every problem, with several settings, over a hundred steps."""
-    worst = 0.0
+    worst, chaotic = 0.0, 0
     for problem in playground.playable():
         rate = problem_rate(PROBLEMS[problem], RULES[name])
         for settings in settings_to_try(name):
             full = {**playground.settings_of(RULES[name]), **rate, **settings}
-            gap = difference(
-                run(page, name, problem, full, STEPS, None), path_of(RULES[name], problem, full)
-            )
+            ours = run(page, name, problem, full, STEPS, None)
+            theirs = path_of(RULES[name], problem, full)
+            if difference(ours, theirs) > CLOSE and is_chaotic(name, problem, full):
+                chaotic += 1
+                ours, theirs = ours[: STEPS // 10], theirs[: STEPS // 10]
+            gap = difference(ours, theirs)
             assert gap <= CLOSE, (problem, full, gap)
             worst = max(worst, gap)
+    runs = len(settings_to_try(name)) * len(playground.playable())
+    assert chaotic <= runs / 10
     record_property("largest difference", worst)
-    tried = f"{len(settings_to_try(name))} settings on {len(playground.playable())} problems"
-    print(f"{name}: {tried}, largest difference {worst:.1e}")
+    print(f"{name}: {runs} runs, {chaotic} chaotic ones, largest difference {worst:.1e}")
 
 
 @pytest.mark.parametrize("name", sorted(mistakes.SOLUTIONS))
@@ -280,6 +286,22 @@ def test_settings_that_the_package_refuses_are_refused(page: Any):
 def test_the_translation(line: str, made: str):
     (function,) = javascript.ast.parse(f"def rule(x, y, *, a):\n    {line}\n").body
     assert f"note(1, {made});" in javascript.translate(function)
+
+
+def test_a_helper_is_translated_too():
+    source = """
+def rule(x, y, *, pair):
+    x.clamp_(*pair).mul_(half(size=y))
+
+def half(size):
+    part = size / 2
+    return size.clamp(min=1) if torch.is_tensor(size) else max(1, part)
+"""
+    rule, half = javascript.ast.parse(source).body
+    made = javascript.translate(rule, helpers={"rule": rule, "half": half})
+    assert "op.mul_(op.clamp_(x, ...pair), half(y))" in made
+    assert "const half = (size) => {" in made
+    assert "op.truth(op.isTensor(size)) ? op.clamp(size, 1, Infinity) : op.maximum(1, part)" in made
 
 
 @pytest.mark.parametrize(

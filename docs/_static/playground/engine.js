@@ -28,6 +28,7 @@
   }
   // Python's `x += y` works in place on tensors.
   op.into = (name, x, y) => (isTensor(x) ? op[`${name}_`](x, y) : op[name](x, y));
+  op.isTensor = isTensor;
   op.truth = (value) => Boolean(isTensor(value) ? value[0] : value);
 
   const silent = (line, value) => value;
