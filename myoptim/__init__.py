@@ -11,32 +11,63 @@ Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, t
 `rules.py` and `optimizer.py` for what they share and `execution` for how they are run.
 """
 
-from torch.optim import Optimizer, lr_scheduler, swa_utils
+from torch.optim import (
+    Optimizer,
+    lr_scheduler,
+    swa_utils,
+    swap_in_optimizer_params_and_state,
+)
 
-from myoptim import rules
+from myoptim import optimizer
+from myoptim.algorithms.adadelta import Adadelta
+from myoptim.algorithms.adafactor import Adafactor
 from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
+from myoptim.algorithms.adamax import Adamax
+from myoptim.algorithms.asgd import ASGD
+from myoptim.algorithms.lbfgs import LBFGS
+from myoptim.algorithms.muon import Muon
+from myoptim.algorithms.nadam import NAdam
+from myoptim.algorithms.radam import RAdam
 from myoptim.algorithms.rmsprop import RMSprop
+from myoptim.algorithms.rprop import Rprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
+from myoptim.algorithms.sparse_adam import SparseAdam
 
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.
-OPTIMIZERS: dict[str, type[rules.TensorRule]] = {
-    cls.__name__: cls for cls in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW)
+OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
+    cls.__name__: cls
+    for cls in (
+        *(SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW),
+        *(Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD),
+        *(Adafactor, Muon, SparseAdam, LBFGS),
+    )
 }
 
 __all__ = [
+    "ASGD",
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Momentum",
+    "Muon",
+    "NAdam",
     "Nesterov",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "RMSprop",
+    "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
+    "swap_in_optimizer_params_and_state",
 ]

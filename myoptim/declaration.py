@@ -6,7 +6,7 @@ own methods and attributes. Nothing is guessed from names: what the engine needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,11 +38,16 @@ class Declaration:
         condition: raises if hyper-parameters of a group do not go together.
         later: hyper-parameters that torch added later, so that old checkpoints lack them. Those
             whose default is True, False or None need not be named.
-        buffers: the names of the tensors that the rule keeps in the state, shaped like the
-            parameter, or a function that gives them under a group's settings.
+        parameters: raises if the parameters of a group, which is given with its number, are not of
+            a kind that the algorithm takes.
+        buffers: the names of the tensors that the rule keeps in the state, or a function that gives
+            them under a group's settings. For an `ElementwiseRule` they are shaped like the
+            parameter.
+        buffers_of: gives the names where they depend on the parameter as well.
         new_buffer: makes one, from its name, the parameter, its gradient and the group.
         numbers: the numbers per parameter that are kept in the state, with their start values or
             functions of the group that give them. `step` is counted up before each update.
+        plain_numbers: whether they stand in the state as Python's numbers, not as tensors.
         before, after: a rule for the other numbers, which are changed in place like buffers, run
             before or after that of the parameter. Keyword arguments are those of a rule.
         weight_decay: gives the rule of the decay under a group's settings, or None where there is
@@ -50,10 +55,12 @@ class Declaration:
         zeros_tie: whether the rule may take a maximum or minimum of 0.0 and -0.0. Then elements
             must stay where they are, since torch's kernels choose by the position.
         sparse: what the rule makes of a sparse gradient: refuse it, take it as it is, be run on the
-            elements that it names, or refuse any other.
+            elements that it names, or that and refuse any other.
         sparse_hint: added to the error about a sparse gradient.
-        complex: what it makes of a complex parameter: see it as pairs of real numbers, take it as
-            it is, or refuse it.
+        complex: what it makes of a complex parameter: see it as pairs of real numbers, have
+            weight decay see it so too, see all else so and add pairs to it, take it as it is, or
+            refuse it. The sum and the decay differ in infinite numbers: times a real number, a
+            complex one of them has a NaN.
         twin: the class of torch.optim that this one equals, if there is one.
         twin_settings: the arguments that make the twin's defaults those of this class.
         takes: the keyword arguments of the rule, read from it.
@@ -63,24 +70,31 @@ class Declaration:
     ranges: Mapping[str, Check] = field(default_factory=dict[str, Check])
     condition: Callable[[Group], None] | None = None
     later: tuple[str, ...] = ()
+    parameters: Callable[[int, Sequence[Tensor]], None] | None = None
     buffers: tuple[str, ...] | Callable[[Group], tuple[str, ...]] = ()
+    buffers_of: Callable[[Tensor, Group], tuple[str, ...]] | None = None
     new_buffer: Callable[[str, Tensor, Tensor, Group], Tensor] = zeros
     numbers: Mapping[str, float | Callable[[Group], Any]] = field(
         default_factory=lambda: {"step": 0.0}
     )
+    plain_numbers: bool = False
     before: Callable[..., None] | None = None
     after: Callable[..., None] | None = None
     weight_decay: Callable[[Group], Callable[..., Any] | None] = no_weight_decay
     zeros_tie: bool = True
     sparse: Literal["refused", "as they are", "by element", "only"] = "refused"
     sparse_hint: str = ""
-    complex: Literal["as pairs", "as they are", "refused"] = "as pairs"
+    complex: Literal[
+        "as pairs", "as pairs from the decay on", "pairs added", "as they are", "refused"
+    ] = "as pairs"
     twin: type[torch.optim.Optimizer] | None = None
     twin_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     takes: tuple[str, ...] = field(init=False)
 
-    def buffer_names(self, group: Group) -> tuple[str, ...]:
-        """The names of the buffers under a group's settings."""
+    def buffer_names(self, param: Tensor, group: Group) -> tuple[str, ...]:
+        """The names of a parameter's buffers under its group's settings."""
+        if self.buffers_of is not None:
+            return self.buffers_of(param, group)
         return self.buffers(group) if callable(self.buffers) else self.buffers
 
     def __post_init__(self) -> None:

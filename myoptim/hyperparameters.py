@@ -8,7 +8,7 @@ what is allowed and what was given.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -78,16 +78,21 @@ class Several:
     Attributes:
         ranges: what is allowed for each.
         form: how the hyper-parameter is written, for the message about something else.
+        says: how the message about a wrong number begins, if not as its range says; `{values}` is
+            filled in with all of them.
     """
 
     ranges: Sequence[Range]
     form: str
+    says: str = ""
 
     def __call__(self, name: str, value: Any) -> None:
         """Raise unless `value` is a tuple or list of the right length and numbers."""
         if not isinstance(value, (tuple, list)) or len(value) != len(self.ranges):  # pyright: ignore[reportUnknownArgumentType]
             raise ValueError(f"{name} must be {self.form}, not {value!r}")
+        says = self.says.format(values=", ".join(map(str, value)))  # pyright: ignore[reportUnknownArgumentType]
         for i, (allowed, number) in enumerate(zip(self.ranges, value, strict=True)):
+            allowed = replace(allowed, says=says) if says else allowed
             allowed(f"{name}[{i}]", number)
 
 

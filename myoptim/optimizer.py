@@ -8,7 +8,8 @@ that a subclass may call its own methods and attributes what it likes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -71,6 +72,14 @@ class Optimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             self._validate({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        check = self._declaration.parameters
+        if check is not None:
+            number = len(self.param_groups) - 1
+            try:
+                check(number, self.param_groups[number]["params"])
+            except Exception:
+                self.param_groups.pop()
+                raise
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -88,8 +97,7 @@ class Optimizer(torch.optim.Optimizer):
         given = {id(value) for state in state_dict["state"].values() for value in _values(state)}
         for state in self.state.values():
             for key, value in state.items():
-                if isinstance(value, Tensor) and id(value) in given:
-                    state[key] = value.clone()
+                state[key] = _own(value, given)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over unpickled or loaded state, completing what an older version did not store."""
@@ -104,6 +112,8 @@ class Optimizer(torch.optim.Optimizer):
     def _complete_group(self, index: int, group: Group, defaults: dict[str, Any]) -> None:
         """Give a group what it lacks and torch added later; refuse it if it lacks anything else."""
         missing = [name for name in defaults if name not in group]
+        if "differentiable" in missing and not self._takes("differentiable"):
+            missing.remove("differentiable")  # torch adds it to the defaults of whatever is copied
         later = self._declaration.later
         strange = [
             name
@@ -119,12 +129,20 @@ class Optimizer(torch.optim.Optimizer):
         for name in missing:
             group[name] = defaults[name]
 
+    @classmethod
+    def _takes(cls, argument: str) -> bool:
+        """Whether the constructor has an argument of this name."""
+        return argument in inspect.signature(cls).parameters
+
     def _complete_state(self, state: dict[str, Any], param: Tensor, group: Group) -> None:
         """Old checkpoints hold numbers for counters, and None for momentum not begun yet."""
+        if self._declaration.rule is None:
+            return
         for key in [key for key, value in state.items() if value is None]:
             del state[key]
         for name in self._declaration.numbers:
-            if name in state and not isinstance(state[name], Tensor):
+            plain = self._declaration.plain_numbers
+            if name in state and not (plain or isinstance(state[name], Tensor)):
                 state[name] = self._new_number(state[name], param, group)
 
     @staticmethod
@@ -196,8 +214,17 @@ class Optimizer(torch.optim.Optimizer):
             )
 
 
-def _values(state: Any) -> Any:
-    return state.values() if isinstance(state, dict) else ()
+def _values(state: Any) -> Iterator[Any]:
+    """What stands in a parameter's state, also in lists."""
+    for value in state.values() if isinstance(state, dict) else ():
+        yield from value if isinstance(value, list) else [value]
+
+
+def _own(value: Any, given: set[int]) -> Any:
+    """A value of the state, its tensors copied where they are the checkpoint's."""
+    if isinstance(value, list):
+        return [_own(member, given) for member in value]
+    return value.clone() if isinstance(value, Tensor) and id(value) in given else value
 
 
 def declaration_of(optimizer: Any) -> Declaration:

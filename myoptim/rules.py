@@ -18,9 +18,9 @@ from torch import Tensor
 
 from myoptim.declaration import keywords, positional
 from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, is_sparse, local, take
+from myoptim.execution.columns import PLAIN, each_row, local, rows, take
 from myoptim.execution.foreach import TensorList
-from myoptim.execution.functional import view_as_real
+from myoptim.execution.functional import PairsAdded, as_pairs
 from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.layout import Layout
@@ -48,25 +48,25 @@ class TensorRule(Optimizer):
         decay = declared.weight_decay(group)
         if decay is not None:
             decay = functools.partial(decay, **_scalars(keywords(decay), group))
-        names = declared.buffer_names(group)
-        columns, counters, new = self._collect(group, names)
-        if not columns[0]:
-            return
-        update = functools.partial(self._update, group, names, decay)
         values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
         has_tensors = (
             not compiling
             and not _NUMBERS.issuperset(map(type, values))
             and any(map(_is_tensor, values))
         )
-        execute, runs = self._plan(group, update, scalars, has_tensors, columns, counters)
-        for run in runs:
-            if len(run) == len(columns[0]):
-                self._step_run(group, update, scalars, execute, columns, counters, new)
-            else:
-                part, kept = take(columns, run), take(counters, run)
-                made = [j for j, i in enumerate(run) if i in new]
-                self._step_run(group, update, scalars, execute, part, kept, made)
+        for names, params in self._by_buffers(group):
+            columns, counters, new = self._collect(group, names, params)
+            if not columns[0]:
+                continue
+            update = functools.partial(self._update, group, names, decay)
+            execute, runs = self._plan(group, has_tensors, columns, counters)
+            for run in runs:
+                if len(run) == len(columns[0]):
+                    self._step_run(group, update, scalars, execute, columns, counters, new)
+                else:
+                    part, kept = take(columns, run), take(counters, run)
+                    made = [j for j, i in enumerate(run) if i in new]
+                    self._step_run(group, update, scalars, execute, part, kept, made)
 
     def _step_run(
         self,
@@ -81,7 +81,10 @@ class TensorRule(Optimizer):
         """Count up, then update together the parameters whose numbers are equal."""
         declared = self._declaration
         if "step" in declared.numbers:
-            numbers.count_up(counters[0])
+            if declared.plain_numbers:
+                counters = self._count_up_plain(columns[0], counters)
+            else:
+                numbers.count_up(counters[0])
         if declared.before is not None:
             self._change_numbers(declared.before, group, counters)
         for given, places in self._by_numbers(declared.takes, group, counters, new, columns[0]):
@@ -114,28 +117,27 @@ class TensorRule(Optimizer):
             buffers: the parameter's state.
         """
         declared: Any = self._declaration
+        pairs = declared.complex if param.is_complex() else ""
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
+        if pairs == "as pairs from the decay on":
+            param, grad, *buffers = as_pairs((param, grad, *buffers))
         if decay is not None:
             grad = decay(param, grad)
         tensors: Sequence[Any] = (param, grad, *buffers)
-        if grad.is_sparse and declared.sparse == "by element":
+        if grad.is_sparse and declared.sparse in ("by element", "only"):
             tensors = view_elements(*tensors)
-        elif param.is_complex() and declared.complex == "as pairs":
-            tensors = [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in tensors]
+        elif pairs == "as pairs":
+            tensors = as_pairs(tensors)
+        elif pairs == "pairs added":
+            tensors = [PairsAdded(param), *as_pairs((grad, *buffers))]
         named = dict(zip(names, tensors[2:], strict=True))
         declared.rule(tensors[0], tensors[1], **named, **scalars)
 
     # ------------------------------------------------------------------ how it is run
 
     def _plan(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        columns: Columns,
-        counters: Columns,
+        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
     ) -> tuple[Executor, Sequence[Sequence[int]]]:
         """What runs the rule on columns of parameters, and the places of the parameters that are
         counted and updated together, in their order."""
@@ -143,21 +145,30 @@ class TensorRule(Optimizer):
 
     # ------------------------------------------------------------------ state
 
+    def _by_buffers(self, group: Group) -> list[tuple[tuple[str, ...], list[Tensor]]]:
+        """The parameters that have a gradient, in their order, as long as their buffers have the
+        same names."""
+        declared = self._declaration
+        params: list[Any] = [param for param in group["params"] if param.grad is not None]
+        choosy = declared.sparse == "only" or declared.complex == "refused"
+        for param in params:
+            if choosy or param.grad.is_sparse:
+                self._check_kind(param, param.grad, group)
+        if declared.buffers_of is None:
+            return [(declared.buffer_names(params[0], group), params)] if params else []
+        names = functools.partial(declared.buffer_names, group=group)
+        return [(key, list(alike)) for key, alike in itertools.groupby(params, names)]
+
     def _collect(
-        self, group: Group, names: tuple[str, ...]
+        self, group: Group, names: tuple[str, ...], params: list[Tensor]
     ) -> tuple[Columns, Columns, Sequence[int]]:
-        """The tensors of every parameter that has a gradient, made if they are not there yet.
+        """The tensors of some parameters that have a gradient, made if they are not there yet.
 
         Returns:
             The columns [parameters, gradients, *buffers], the columns of numbers, and the places of
             the parameters whose state was made now.
         """
-        params = [param for param in group["params"] if param.grad is not None]
-        grads = [param.grad for param in params]
-        choosy = self._declaration.sparse == "only" or self._declaration.complex == "refused"
-        if choosy or any(map(is_sparse, grads)):
-            for param, grad in zip(params, grads, strict=True):
-                self._check_kind(param, grad, group)
+        grads: list[Any] = [param.grad for param in params]
         keys = (*self._declaration.numbers, *names)
         if not keys:
             return [params, grads], [], ()
@@ -184,8 +195,9 @@ class TensorRule(Optimizer):
         for name, start in declared.numbers.items():
             if name not in state:
                 value = start(group) if callable(start) else start
-                state[name] = self._new_number(value, param, group)
-        for name in declared.buffer_names(group):
+                plain = declared.plain_numbers
+                state[name] = value if plain else self._new_number(value, param, group)
+        for name in declared.buffer_names(param, group):
             if name not in state:
                 state[name] = declared.new_buffer(name, param, grad, group)
 
@@ -241,16 +253,23 @@ class TensorRule(Optimizer):
             for values, places in numbers.by_value(columns, count, readable)
         ]
 
+    def _count_up_plain(self, params: Sequence[Tensor], counters: Columns) -> Columns:
+        """Add one to counters that are Python's numbers, where they stand in the state."""
+        for param in params:
+            self.state[param]["step"] += 1
+        return [[self.state[param]["step"] for param in params], *counters[1:]]
+
     def _change_numbers(self, rule: Callable[..., None], group: Group, counters: Columns) -> None:
         """Run a rule on numbers of the state: those that it takes by position are changed."""
         changed = [list(self._declaration.numbers).index(name) for name in positional(rule)]
         scalars = _scalars(keywords(rule), group)
         for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
             columns = take([counters[i] for i in changed], places)
-            if len(places) == 1:
-                rule(*[column[0] for column in columns], **scalars, **given)
-            else:
+            if len(places) > 1 and numbers.are_floats(columns):
                 rule(*map(TensorList, columns), **scalars, **given)
+            else:  # in half precision, which loading may give them, list kernels round otherwise
+                for row in rows(columns):
+                    rule(*row, **scalars, **given)
 
 
 class ElementwiseRule(TensorRule):
@@ -264,29 +283,25 @@ class ElementwiseRule(TensorRule):
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
     def _plan(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        has_tensors: bool,
-        columns: Columns,
-        counters: Columns,
+        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
     ) -> tuple[Executor, Sequence[Sequence[int]]]:
-        declared = self._declaration
         if torch.compiler.is_compiling():
             fits_lists, runs = False, [range(len(columns[0]))]
         else:
             layout = self._layout(group, columns, counters)
             fits_lists, runs = layout.fits_lists, layout.runs
-        chosen = executor(group, has_tensors, declared.zeros_tie, fits_lists)
-        skip = has_tensors or chosen is each_row or torch.compiler.is_compiling()
-        if not (self._rule_was_traced or skip):
+        chosen = executor(group, has_tensors, self._declaration.zeros_tie, fits_lists)
+        if self._rule_was_traced or has_tensors or chosen is each_row or records(group):
+            return chosen, runs
+
+        def refuse_first(update: Update, columns: Columns) -> None:
             # Whatever way these parameters go, a rule that is not elementwise is refused.
-            given = {name: 1.0 for name in declared.numbers if name in declared.takes}
-            given |= {"first": False} if "first" in declared.takes else {}
-            trace(functools.partial(update, {**scalars, **given}), len(columns))
-            self._rule_was_traced = True
-        return chosen, runs
+            if not self._rule_was_traced:
+                trace(update, len(columns))
+                self._rule_was_traced = True
+            chosen(update, columns)
+
+        return refuse_first, runs
 
     def _layout(self, group: Group, columns: Columns, counters: Columns) -> Layout:
         """How the tensors lie, as it was found at the last step if it is still so."""
@@ -297,9 +312,9 @@ class ElementwiseRule(TensorRule):
         return layout
 
     def _collect(
-        self, group: Group, names: tuple[str, ...]
+        self, group: Group, names: tuple[str, ...], params: list[Tensor]
     ) -> tuple[Columns, Columns, Sequence[int]]:
-        columns, counters, new = super()._collect(group, names)
+        columns, counters, new = super()._collect(group, names, params)
         if group.get("capturable") and not torch.compiler.is_compiling():
             numbers.check_capturable(columns[0], counters)
         if group.get("fused"):

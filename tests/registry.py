@@ -4,28 +4,39 @@ An optimizer that gets a row here is tested in full.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import strategies as st
+from tensors import DTYPES, Spec, sparse
+from torch import Tensor
 from torch.optim import Optimizer
 
 import myoptim
+from myoptim.optimizer import declaration_of
+from myoptim.rules import ElementwiseRule
 
 Options = dict[str, Any]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a hyper-parameter may be: values at the edge of the range, and values beyond it."""
+    """What a hyper-parameter may be: values at the edge of the range, and values beyond it.
+
+    Attributes:
+        says: what the message about the latter must match, where it is not the usual one.
+    """
 
     good: tuple[Any, ...]
     bad: tuple[Any, ...]
+    says: str = ""
 
 
 def not_negative(*good: Any) -> Range:
@@ -53,6 +64,20 @@ class Row:
         breaks: keys that cannot be changed in mid-run, because torch then misses a state tensor.
         ignored: keys that torch ignores where a group overrides them, and ours does not.
         legal: what must be added to hyper-parameters for all conditions among them to hold.
+        full: hyper-parameters that need every optional buffer and every statement of the rule.
+        variants: those with which gradients through a step are compared.
+        unrolled: those with which gradients through several steps are.
+        learns_lr: whether torch differentiates through several steps by the learning rate;
+            elsewhere it raises, or takes it for a constant.
+        tensor_betas: whether betas may be tensors.
+        forgetful: hyper-parameters with which an average keeps nothing.
+        unchecked: hyper-parameters that torch takes whatever they are.
+        shape: the shape that parameters must have, where another was asked for.
+        dtypes: what parameters may be of.
+        gradient: a gradient of the kind that it takes, made of a dense one.
+        closure: whether its step must have a closure.
+        groups: whether it takes several groups.
+        mend: gives the twin what torch does not copy with it.
     """
 
     ours: type[Optimizer]
@@ -65,6 +90,19 @@ class Row:
     breaks: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     legal: Callable[[Options, Options], Options] = lambda chosen, defaults: chosen
+    full: Options = field(default_factory=dict)
+    variants: tuple[Options, ...] = ({},)
+    unrolled: tuple[Options, ...] = ({},)
+    learns_lr: bool = False
+    tensor_betas: bool = False
+    forgetful: Options | None = None
+    unchecked: tuple[str, ...] = ()
+    shape: Callable[[Shape], Shape] = lambda shape: shape
+    dtypes: tuple[torch.dtype, ...] = DTYPES
+    gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
+    closure: bool = False
+    groups: bool = True
+    mend: Callable[[Any], None] = lambda twin: None
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -75,6 +113,49 @@ class Row:
         flags = {"foreach": False, "fused": False}
         known = inspect.signature(self.twin).parameters
         return {flag: value for flag, value in flags.items() if flag in known}
+
+    @property
+    def counts(self) -> bool:
+        """Whether the state has a counter of steps."""
+        return "step" in declaration_of(self.ours).numbers
+
+    def decaying(self, weight_decay: float) -> Options:
+        """Weight decay, where there is any."""
+        return {"weight_decay": weight_decay} if "weight_decay" in self.ranges else {}
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the rule runs in every way, over whatever dense tensors."""
+        return issubclass(self.ours, ElementwiseRule)
+
+    @property
+    def executors(self) -> list[str]:
+        """The ways in which ours may be told to run."""
+        return [name for name, flags in EXECUTORS.items() if self.flags.issuperset(flags)]
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes vectors with dense gradients, and no closure."""
+        vector = torch.ones(2)
+        free = self.shape(vector.shape) == vector.shape and not self.closure
+        return free and not self.gradient(vector).is_sparse
+
+    @property
+    def flags(self) -> set[str]:
+        """The flags for the ways of running that both know."""
+        return {"foreach", "fused"} & set(inspect.signature(self.twin).parameters)
+
+    def fit(self, spec: Spec) -> Spec:
+        """The parameter that comes nearest to the one asked for."""
+        dtype = spec.dtype if spec.dtype in self.dtypes else torch.float32
+        return replace(spec, shape=self.shape(spec.shape), dtype=dtype)
+
+    def step(self, optimizer: Optimizer) -> None:
+        """A step on the gradients that are there, made such as it takes."""
+        for param in (param for group in optimizer.param_groups for param in group["params"]):
+            if param.grad is not None:
+                param.grad = self.gradient(param.grad)
+        optimizer.step(*([lambda: 1.0] if self.closure else []))
 
     def make_ours(self, params: Any, options: Options) -> Optimizer:
         return self.ours(params, **deepcopy(options))
@@ -107,11 +188,13 @@ decays = st.one_of(
 )
 
 
-def options(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
-    """A choice of hyper-parameters, any of which may be left at its default."""
-    common = {"lr": st.one_of(lrs, lrs, tensor_lrs), "weight_decay": weight_decays}
+def options(**strategies: st.SearchStrategy[Any] | None) -> st.SearchStrategy[Options]:
+    """A choice of hyper-parameters, any of which may be left at its default; None leaves one out
+    that most have."""
+    common: dict[str, Any] = {"lr": st.one_of(lrs, lrs, tensor_lrs), "weight_decay": weight_decays}
     common["maximize"] = st.booleans()
-    return st.fixed_dictionaries({}, optional={**common, **strategies})
+    chosen = {key: made for key, made in {**common, **strategies}.items() if made is not None}
+    return st.fixed_dictionaries({}, optional=chosen)
 
 
 def nesterov_is_legal(chosen: Options, defaults: Options) -> Options:
@@ -142,6 +225,10 @@ ROWS = [
         legal=nesterov_is_legal,
         ranges=SGD_RANGES,
         sparse=True,
+        full={"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
+        variants=({}, {"weight_decay": 0.2}, {"momentum": 0.9, "dampening": 0.1, "maximize": True}),
+        unrolled=({}, {"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.Momentum,
@@ -150,6 +237,9 @@ ROWS = [
         hypers=options(**sgd_options),
         ranges=SGD_RANGES,
         sparse=True,
+        full={"weight_decay": 0.1},
+        variants=({"weight_decay": 0.2},),
+        unrolled=({}, {"maximize": True}),
     ),
     Row(
         ours=myoptim.Nesterov,
@@ -161,6 +251,9 @@ ROWS = [
         ),
         ranges=SGD_RANGES,
         sparse=True,
+        full={"weight_decay": 0.1, "maximize": True},
+        variants=({"weight_decay": 0.2},),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.Adagrad,
@@ -179,6 +272,9 @@ ROWS = [
         },
         sparse=True,
         ignored=("initial_accumulator_value",),
+        full={"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
+        variants=({"lr_decay": 0.1, "weight_decay": 0.2}, {"maximize": True}),
+        unrolled=({}, {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "maximize": True}),
     ),
     Row(
         ours=myoptim.RMSprop,
@@ -198,6 +294,14 @@ ROWS = [
         },
         extra=("fused",),
         breaks=("momentum", "centered"),
+        forgetful={"alpha": 0.0, "centered": True},
+        full={"momentum": 0.9, "centered": True, "weight_decay": 0.1},
+        variants=(
+            {"weight_decay": 0.2},
+            {"momentum": 0.9, "maximize": True},
+            {"centered": True, "momentum": 0.5, "weight_decay": 0.1},
+        ),
+        unrolled=({}, {"momentum": 0.9, "centered": True, "maximize": True}),
     ),
     Row(
         ours=myoptim.Adam,
@@ -205,6 +309,16 @@ ROWS = [
         hypers=options(**adam_options, decoupled_weight_decay=st.booleans()),
         ranges=ADAM_RANGES,
         breaks=("amsgrad",),
+        tensor_betas=True,
+        forgetful={"betas": (0.0, 0.9)},
+        full={"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=(
+            {"weight_decay": 0.2},
+            {"amsgrad": True, "maximize": True},
+            {"decoupled_weight_decay": True, "weight_decay": 0.2},
+        ),
+        unrolled=({}, {"amsgrad": True, "maximize": True}, {"decoupled_weight_decay": True}),
+        learns_lr=True,
     ),
     Row(
         ours=myoptim.AdamW,
@@ -212,25 +326,263 @@ ROWS = [
         hypers=options(**adam_options),
         ranges=ADAM_RANGES,
         breaks=("amsgrad",),
+        tensor_betas=True,
+        forgetful={"betas": (0.0, 0.9)},
+        full={"amsgrad": True, "maximize": True},
+        variants=({}, {"amsgrad": True, "weight_decay": 0.2}),
+        unrolled=({}, {"amsgrad": True}),
+        learns_lr=True,
+    ),
+    Row(
+        ours=myoptim.Adadelta,
+        twin=torch.optim.Adadelta,
+        hypers=options(rho=st.one_of(decays, st.just(1.0)), eps=epsilons),
+        ranges={
+            "lr": LR,
+            "rho": Range(good=(0, 0.5, 1.0), bad=(-0.1, 1.1, float("nan"))),
+            "eps": not_negative(),
+            "weight_decay": not_negative(),
+        },
+        extra=("fused",),
+        full={"weight_decay": 0.1, "rho": 0.8, "eps": 1e-3},
+        variants=({"weight_decay": 0.2}, {"maximize": True, "eps": 0.1}),
+        forgetful={"rho": 0.0},
+    ),
+    Row(
+        ours=myoptim.Adamax,
+        twin=torch.optim.Adamax,
+        hypers=options(betas=st.tuples(decays, decays), eps=epsilons),
+        ranges=ADAM_RANGES,
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"maximize": True}),
+        forgetful={"betas": (0.0, 0.0)},
+    ),
+    Row(
+        ours=myoptim.NAdam,
+        twin=torch.optim.NAdam,
+        hypers=options(
+            betas=st.tuples(decays, decays),
+            eps=epsilons,
+            momentum_decay=near(0, 4e-3, 0.1),
+            decoupled_weight_decay=st.booleans(),
+        ),
+        ranges={**ADAM_RANGES, "momentum_decay": not_negative()},
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9), "momentum_decay": 0.1},
+        variants=({"weight_decay": 0.2}, {"decoupled_weight_decay": True, "weight_decay": 0.2}),
+        forgetful={"betas": (0.0, 0.9)},
+    ),
+    Row(
+        ours=myoptim.RAdam,
+        twin=torch.optim.RAdam,
+        hypers=options(
+            betas=st.tuples(decays, decays), eps=epsilons, decoupled_weight_decay=st.booleans()
+        ),
+        ranges=ADAM_RANGES,
+        extra=("fused",),
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"decoupled_weight_decay": True, "weight_decay": 0.2}),
+        forgetful={"betas": (0.0, 0.9)},
+    ),
+    Row(
+        ours=myoptim.Rprop,
+        twin=torch.optim.Rprop,
+        hypers=options(
+            weight_decay=None,
+            etas=st.tuples(near(0.5, 0.9, low=1e-3, high=0.999), near(1.2, 1.001, low=1.001)),
+            step_sizes=st.tuples(near(0, 1e-6, 1e-3, high=0.1), near(0.1, 50, low=0.1, high=99.0)),
+        ),
+        ranges={
+            "lr": LR,
+            "etas": Range(
+                good=((0.5, 1.2), (1e-30, 1e30)),
+                bad=((0.0, 1.2), (1.0, 1.2), (0.5, 1.0), (1.2, 0.5), (float("nan"), 1.2)),
+            ),
+            "step_sizes": Range(good=((0, 50), (1.0, 1.0)), bad=((1, 0.1), (-1e-9, 1))),
+        },
+        extra=("fused",),
+        unchecked=("step_sizes",),
+        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
+    ),
+    Row(
+        ours=myoptim.ASGD,
+        twin=torch.optim.ASGD,
+        hypers=options(
+            lambd=near(0, 1e-4, 0.1, high=2.0),
+            alpha=near(0, 0.5, 0.75, 1, high=2.0),
+            t0=near(0, 2, 1e6, low=-5.0),
+        ),
+        ranges={
+            "lr": LR,
+            "lambd": not_negative(),
+            "alpha": not_negative(),
+            "t0": Range(good=(-1, 0, 2.5, 1e30), bad=()),
+            "weight_decay": not_negative(),
+        },
+        extra=("fused",),
+        unchecked=("lambd", "alpha", "t0"),
+        full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
+        variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),
 ]
 
 
-# Hyper-parameters that need every optional buffer of an optimizer.
-FULL: dict[str, Options] = {
-    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
-    "Momentum": {"weight_decay": 0.1},
-    "Nesterov": {"weight_decay": 0.1, "maximize": True},
-    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
-    "RMSprop": {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
-    "Adam": {"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
-    "AdamW": {"amsgrad": True, "maximize": True},
-}
+# Rules on tensors ---------------------------------------------------------------------------------
+
+
+def no_empty(shape: Shape) -> Shape:
+    """Torch divides by the number of elements."""
+    return tuple(size or 1 for size in shape)
+
+
+def matrix(shape: Shape) -> Shape:
+    """The first dimension, and all others in one."""
+    first, *others = (*no_empty(shape), 1, 1)[: max(len(shape), 2)]
+    return first, math.prod(others)
+
+
+def with_rows(shape: Shape) -> Shape:
+    """At least one dimension, for an index to name."""
+    return shape or (1,)
+
+
+def some(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Options]:
+    """A choice of hyper-parameters, where not all have lr, weight decay and maximize."""
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+def above(low: int, says: str, *good: Any) -> Range:
+    return Range((low, low + 0.5, 1e30, *good), (low - 1, low - 1e-9, float("-inf")), says)
+
+
+def should_be(name: str, *good: Any) -> Range:
+    return above(0, rf"{name} should be >= 0 but is: .*\(allowed is 0 <= \S+\)", *good)
+
+
+def mend_lbfgs(twin: Any) -> None:
+    """A copy of torch's has lost its parameters."""
+    twin._params = twin.param_groups[0]["params"]
+    twin._numel_cache = None
+
+
+REAL = tuple(dtype for dtype in DTYPES if not dtype.is_complex)
+POSITIVE = Range((1e-30, 0.5, 1), (0, -1, float("-inf")), r"Invalid .*\(allowed is 0 < \S+\)")
+NOT_NAN = r"Invalid \S+ value: nan \(\S+ may be any number but NaN\)"
+ANY_LR = st.one_of(lrs, lrs, tensor_lrs)
+
+ROWS += [
+    Row(
+        ours=myoptim.Adafactor,
+        twin=torch.optim.Adafactor,
+        full={"weight_decay": 0.1, "maximize": True, "d": 1.5},
+        hypers=options(
+            beta2_decay=near(0, -0.8, -1.0, low=-3.0, high=0.0),
+            eps=st.tuples(st.one_of(st.none(), epsilons), epsilons),
+            d=near(1.0, 1.5, low=1.0),
+        ),
+        ranges={
+            "lr": should_be("Learning rate", torch.tensor(0.1)),
+            "beta2_decay": Range((0, -0.8, -1e30), (1e-9, 1), r"should be <= 0 but is.*<= 0\)"),
+            "eps": Range(
+                ((None, 0.0), (0, 0), (1.0, 2.0)),
+                ((-1e-30, 1e-3), (None, -1)),
+                r"epsilon\d should be >= 0 but is: .*\(allowed is 0 <= \S+",
+            ),
+            "d": above(1, r"Clipping threshold d should be >= 1 but is: .*\(allowed is 1 <= d\)"),
+            "weight_decay": should_be("weight_decay"),
+        },
+        shape=no_empty,
+        dtypes=REAL,
+    ),
+    Row(
+        ours=myoptim.Muon,
+        twin=torch.optim.Muon,
+        full={"weight_decay": 0.2, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"},
+        hypers=some(
+            lr=ANY_LR,
+            weight_decay=weight_decays,
+            momentum=near(0, 0.5, 0.95, 1, high=1.0),
+            nesterov=st.booleans(),
+            ns_coefficients=st.sampled_from([(3.4, -4.7, 2.0), (1.5, -0.5, 0.0)]),
+            eps=epsilons,
+            ns_steps=st.integers(0, 6),
+            adjust_lr_fn=st.sampled_from([None, "original", "match_rms_adamw"]),
+        ),
+        ranges={
+            "lr": should_be("Learning rate", torch.tensor(0.1)),
+            "weight_decay": should_be("weight decay"),
+            "momentum": Range((0, 0.5, 1), (-1, 1.5), r"momentum should be .*0 <= momentum <= 1\)"),
+            "ns_coefficients": Range(
+                ((1, 0, 0), (-1.0, 1e30, 2.0)), ((1.0, float("nan"), 0.0),), NOT_NAN
+            ),
+            "eps": not_negative(),
+            "ns_steps": Range((0, 99), (-1, 100), r"Invalid ns_steps .*0 <= ns_steps < 100\)"),
+        },
+        shape=matrix,
+        dtypes=REAL,
+    ),
+    Row(
+        ours=myoptim.SparseAdam,
+        twin=torch.optim.SparseAdam,
+        full={"maximize": True, "betas": (0.5, 0.9)},
+        hypers=some(
+            lr=near(1e-3, 0.01, 0.1, 1, low=1e-6),
+            betas=st.tuples(decays, decays),
+            eps=near(1e-8, 0.1, 1, low=1e-30),
+            maximize=st.booleans(),
+        ),
+        ranges={"lr": POSITIVE, "betas": pair_below_one(), "eps": POSITIVE},
+        sparse=True,
+        shape=with_rows,
+        dtypes=REAL,
+        gradient=lambda gradient: gradient if gradient.is_sparse else sparse(gradient),
+    ),
+    Row(
+        ours=myoptim.LBFGS,
+        twin=torch.optim.LBFGS,
+        full={"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
+        hypers=some(
+            lr=ANY_LR,
+            max_iter=st.integers(0, 7),
+            max_eval=st.integers(1, 9),
+            tolerance_grad=near(0, 1e-7, 0.1, low=-1.0),
+            tolerance_change=near(0, 1e-9, 0.1, low=-1.0),
+            history_size=st.integers(1, 4),
+            line_search_fn=st.sampled_from([None, "strong_wolfe"]),
+        ),
+        ranges={
+            "lr": LR,
+            "max_iter": not_negative(),
+            "max_eval": not_negative(),
+            "tolerance_grad": Range((0, -1, float("inf")), (float("nan"),), NOT_NAN),
+            "tolerance_change": Range((0, -1, float("inf")), (float("nan"),), NOT_NAN),
+            "history_size": above(1, r"Invalid history_size .*1 <= history_size\)"),
+        },
+        breaks=("history_size",),
+        dtypes=tuple(
+            dtype for dtype in DTYPES if dtype != torch.float16
+        ),  # overflows, in torch too
+        closure=True,
+        groups=False,
+        mend=mend_lbfgs,
+    ),
+]
 
 
 def each_row(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test once for every optimizer."""
     return pytest.mark.parametrize("row", ROWS, ids=str)(test)
+
+
+def each_elementwise(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer whose rule runs in every way, on any dense tensors."""
+    return pytest.mark.parametrize("row", [row for row in ROWS if row.elementwise], ids=str)(test)
+
+
+def each_plain(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for every optimizer that takes vectors with dense gradients, no closure."""
+    return pytest.mark.parametrize("row", [row for row in ROWS if row.plain], ids=str)(test)
 
 
 # The ways in which ours may run; bits are promised for each.

@@ -78,11 +78,11 @@ class Twins:
         self, row: Row, specs: list[Spec], options: Options, executor: Options, seed: int = 0
     ) -> None:
         self.row = row
-        self.specs = list(specs)
-        self.executor = executor
+        self.specs = [row.fit(spec) for spec in specs]
+        self.executor = executor = {k: v for k, v in executor.items() if k in row.flags}
         self.source = source(seed)
         self.failed = False
-        ours, theirs = self.new_parameters(specs)
+        ours, theirs = self.new_parameters(self.specs)
         self.ours = row.make_ours(ours, {**options, **executor})
         self.twin = row.make_twin(theirs, options)
         self.compare()
@@ -100,6 +100,7 @@ class Twins:
     # Events -------------------------------------------------------------------------------------
 
     def add_group(self, specs: list[Spec], options: Options) -> None:
+        specs = [self.row.fit(spec) for spec in specs]
         ours, theirs = self.new_parameters(specs)
         self.ours.add_param_group({"params": ours, **copy.deepcopy(options)})
         self.twin.add_param_group({"params": theirs, **copy.deepcopy(options)})
@@ -112,6 +113,7 @@ class Twins:
 
     def set_gradients(self, gradients: list[Tensor | None]) -> None:
         """Each of the two gets a copy of its own; what ours was given is kept to compare with."""
+        gradients = [g if g is None else self.row.gradient(g) for g in gradients]
         self.given = gradients
         for (p, q), gradient in zip(self.pairs(), gradients, strict=True):
             p.grad = None if gradient is None else copy.deepcopy(gradient)
@@ -139,19 +141,23 @@ class Twins:
     def restore_flags(self) -> None:
         """A checkpoint carries the executor flags of the one that wrote it; take back our own."""
         for group in self.ours.param_groups:
-            group.update({"foreach": None, "fused": None, **self.executor})
+            group.update({**dict.fromkeys(self.row.flags), **self.executor})
         for group in self.twin.param_groups:
             group.update(self.row.loop)
 
     def clone(self, how: Callable[[Any], Any]) -> None:
         """Replace optimizers and parameters by copies."""
         self.ours, self.twin = how(self.ours), how(self.twin)
+        self.row.mend(self.twin)
         self.compare()
 
     # The step -----------------------------------------------------------------------------------
 
     def step(self, gradients: list[Tensor | None], with_closure: bool = False) -> None:
         """One step of both, on these gradients; everything compared afterwards."""
+        if self.row.closure:
+            self.search(gradients)
+            return
         if not with_closure:
             self.set_gradients(gradients)
             self.advance(self.ours.step, self.twin.step)
@@ -164,6 +170,27 @@ class Twins:
 
         loss = torch.tensor(1.5)
         self.advance(lambda: self.ours.step(closure), lambda: self.twin.step(closure=closure), loss)
+
+    def search(self, gradients: list[Tensor | None]) -> None:
+        """One step of both with a closure that is called more than once: the loss is a paraboloid,
+        and the gradients are its at the parameters 0."""
+
+        def closure(optimizer: Optimizer) -> Tensor:
+            loss = torch.zeros(())
+            for param, gradient in zip(parameters(optimizer), gradients, strict=True):
+                param.grad = None
+                if gradient is not None:
+                    param.grad = (gradient + param.detach() / 2).contiguous()
+                    loss = loss + ((gradient + param.grad) * param.detach().conj()).real.sum() / 2
+            return loss
+
+        theirs, error = attempt(lambda: self.twin.step(lambda: closure(self.twin)))
+        result, our_error = attempt(lambda: self.ours.step(lambda: closure(self.ours)))
+        assert type(our_error) is type(error), f"{our_error!r}, torch's is {error!r}"
+        self.failed = error is not None
+        if not self.failed:
+            assert_same_tensor(result, theirs, "loss")
+            self.compare()
 
     def advance(
         self, ours: Callable[[], Any], twin: Callable[[], Any], loss: Tensor | None = None

@@ -40,6 +40,22 @@ def view_as_real(tensor: Any) -> Any:
     return tensor.view_as_real() if isinstance(tensor, Functional) else torch.view_as_real(tensor)
 
 
+def as_pairs(row: Sequence[Any]) -> list[Any]:
+    """A row of complex tensors as pairs of real numbers."""
+    return [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in row]
+
+
+class PairsAdded:
+    """A complex parameter to which a rule on pairs of real numbers adds what it has computed."""
+
+    def __init__(self, param: Any) -> None:
+        self.param = param
+
+    def add_(self, pairs: Any, *, alpha: Any = 1) -> None:
+        """Add the pairs as complex numbers."""
+        self.param.add_(torch.view_as_complex(_tensor(pairs)), alpha=alpha)
+
+
 def _tensor(value: Any) -> Any:
     return value.tensor if isinstance(value, Functional) else value
 

@@ -8,6 +8,7 @@ may be read, because a graph is recorded, each parameter stays by itself with it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,10 +24,10 @@ _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
 def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
-    """A number as a 0-dim tensor of its own."""
+    """A number as a 0-dim tensor of its own, which autograd follows where it records."""
     dtype = private.scalar_dtype(fused)
     if isinstance(value, Tensor):
-        return value.detach().clone().to(dtype=dtype, device=device)
+        return value.clone().to(dtype=dtype, device=device)
     return torch.tensor(value, dtype=dtype, device=device)
 
 
@@ -35,15 +36,16 @@ def count_up(counters: list[Tensor]) -> None:
     if len(counters) == 1 or _add_to_each is None:
         for counter in counters:
             counter += 1
-    elif torch.compiler.is_compiling() or not _are_floats_on_cpu(counters):
+    elif torch.compiler.is_compiling() or not (are_floats([counters]) and counters[0].is_cpu):
         _add_to_each(counters, 1)
     else:  # a number would be made a tensor anew for every counter
         _add_to_each(counters, number_as_tensor(1.0, counters[0].dtype), alpha=1.0)
 
 
-def _are_floats_on_cpu(counters: list[Tensor]) -> bool:
-    dtypes = list(map(dtype_of, counters))
-    return counters[0].is_cpu and dtypes[0] in _FLOATS and dtypes.count(dtypes[0]) == len(dtypes)
+def are_floats(columns: Columns) -> bool:
+    """Whether all are of one type in which lists have the bits of single numbers."""
+    dtypes = list(map(dtype_of, itertools.chain(*columns)))
+    return dtypes[0] in _FLOATS and dtypes.count(dtypes[0]) == len(dtypes)
 
 
 def read(counters: Sequence[Tensor]) -> list[float]:
@@ -51,6 +53,11 @@ def read(counters: Sequence[Tensor]) -> list[float]:
     if counters[0].is_cpu or len({counter.device for counter in counters}) > 1:
         return [counter.item() for counter in counters]
     return torch.stack(list(counters)).tolist()
+
+
+def is_recorded(number: Any) -> bool:
+    """Whether autograd follows a number of the state."""
+    return isinstance(number, Tensor) and number.requires_grad
 
 
 def by_value(
@@ -61,13 +68,18 @@ def by_value(
     Args:
         columns: 0-dim tensors, or values of Python, one for each parameter.
         count: how many parameters there are.
-        readable: whether tensors may be read; else each parameter comes with its own.
+        readable: whether tensors may be read; else each parameter comes with its own, as where
+            autograd follows one.
 
     Returns:
         The numbers, and the places of the parameters that have them.
     """
-    if not readable:
-        return [(tuple(column[i] for column in columns), [i]) for i in range(count)]
+    if not readable or any(map(is_recorded, itertools.chain(*columns))):
+        # Autograd keeps what it was given: that must not be what is written to.
+        return [
+            (tuple(v.clone() if is_recorded(v) else v for v in [c[i] for c in columns]), [i])
+            for i in range(count)
+        ]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))
     if keys.count(keys[0]) == count:

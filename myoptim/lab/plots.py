@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+import myoptim
 from myoptim.lab.problems import Data, Params, Problem, Run, Window, flatten, unflatten
 
 Array = NDArray[Any]
@@ -35,8 +36,13 @@ COLOURS = {
     "Adam": "#D55E00",
     "AdamW": "#CC79A7",
 }
+#: Of those of ours that came later, in the order of the list of optimizers.
+FURTHER_COLOURS = (
+    *("#117733", "#882255", "#44AA99", "#CC6677", "#DDCC77"),
+    *("#661100", "#6699CC", "#AA4466", "#4477AA", "#BBCC33"),
+)
 OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#332288", "#AA4499", "#999933")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = (*"os^DvPX<>p*hd8H", "1", "2", "3", "4", "+", "x")
 
 DPI = 150
 INK = COLOURS["SGD"]
@@ -73,13 +79,20 @@ class Style(dict[str, Any]):
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:
     """Colour and marker for every label: fixed for ours, in order of appearance for the others."""
+    later = [name for name in myoptim.OPTIMIZERS if name not in COLOURS]
+    ours = [*COLOURS, *later]
     found: dict[str, Style] = {}
     for label in labels:
-        place = len([name for name in found if name not in COLOURS])
-        colour = COLOURS.get(label, OTHER_COLOURS[place % len(OTHER_COLOURS)])
+        if label in COLOURS:
+            place, colour = ours.index(label), COLOURS[label]
+        elif label in later:
+            colour = FURTHER_COLOURS[later.index(label) % len(FURTHER_COLOURS)]
+            place = ours.index(label)
+        else:
+            place = len([name for name in found if name not in ours])
+            colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
         colour = _ink() if colour == INK else colour
-        marker_at = list(COLOURS).index(label) if label in COLOURS else place
-        found[label] = Style(color=colour, marker=MARKERS[marker_at % len(MARKERS)])
+        found[label] = Style(color=colour, marker=MARKERS[place % len(MARKERS)])
     return found
 
 

@@ -25,8 +25,9 @@ from torch.autograd.functional import jvp
 from torch.nn.functional import linear, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
+import myoptim
 from myoptim.lab.errors import UsageError, unknown
-from myoptim.lab.resolve import load_object, user_code
+from myoptim.lab.resolve import hyperparameters, load_object, user_code
 
 Params = dict[str, Tensor]
 Window = tuple[tuple[float, float], tuple[float, float]]
@@ -80,6 +81,12 @@ RATES = {
     "AdamW": 0.05,
 }
 
+# Whose rate those have that are not listed, if not Adam's.
+RELATIVES = {"ASGD": "SGD"}
+
+# From this default on, a learning rate is a factor without a unit, as Adadelta's.
+WITHOUT_UNIT = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem(ABC):
@@ -95,7 +102,7 @@ class Problem(ABC):
         dtype: of the parameters and the data; None keeps that of `initial`.
         steps: how many steps show what there is to see.
         full_steps: how many the example was documented with, where that takes long.
-        rates: a learning rate for each optimizer, by class name.
+        rates: learning rates by class name; others have that of a relative, see `rate`.
         window: the ranges of a picture of the two parameters; None: around the trajectories.
     """
 
@@ -110,6 +117,18 @@ class Problem(ABC):
     full_steps: int | None = None
     rates: Mapping[str, float] = field(default_factory=lambda: RATES)
     window: Window | None = None
+
+    def rate(self, optimizer: str) -> float | None:
+        """The learning rate for one of our optimizers, by its name; None for any other.
+
+        One that is not listed has the rate of a relative, or its own default if that has no unit.
+        """
+        if optimizer in self.rates or optimizer not in myoptim.OPTIMIZERS:
+            return self.rates.get(optimizer)
+        default = hyperparameters(myoptim.OPTIMIZERS[optimizer]).get("lr", 0.0)
+        if default >= WITHOUT_UNIT:
+            return default
+        return self.rates.get(RELATIVES.get(optimizer, "Adam"))
 
     @abstractmethod
     def start(

@@ -248,7 +248,7 @@ def problem_rate(problem: Problem, *classes: Callable[..., Any]) -> dict[str, fl
 
     Empty where it knows none of them by name, or where one of them takes no `lr`.
     """
-    known = [problem.rates[name] for name in map(namesake, classes) if name in problem.rates]
+    known = [rate for rate in map(problem.rate, map(namesake, classes)) if rate is not None]
     takes_lr = all("lr" in hyperparameters(cls) for cls in classes)
     return {"lr": known[0]} if known and takes_lr else {}
 

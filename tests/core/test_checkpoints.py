@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value, bits
-from registry import FULL, ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_row
 from tensors import DTYPES, Spec, channels_last, contiguous, strided, transposed
 from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import optim_db
@@ -23,7 +23,7 @@ each_choice = pytest.mark.parametrize("choice", ["default", "full"])
 
 
 def options_of(row: Row, choice: str) -> Options:
-    return FULL[str(row)] if choice == "full" else {}
+    return row.full if choice == "full" else {}
 
 
 def specs_of(dtype: torch.dtype) -> list[Spec]:
@@ -62,9 +62,9 @@ def test_checkpoint_is_torchs(row: Row, choice: str) -> None:
 @each_row
 def test_loading_does_not_change_what_is_loaded(row: Row) -> None:
     """Not even an old checkpoint, which is completed as it is loaded."""
-    checkpoint, twins = trained(row, FULL[str(row)])
+    checkpoint, twins = trained(row, row.full)
     for group in checkpoint["param_groups"]:
-        del group["maximize"]
+        group.pop("maximize", None)
     for state in checkpoint["state"].values():
         if "step" in state:
             state["step"] = 3
@@ -83,18 +83,18 @@ def test_counting_beyond_what_half_precision_can_count(row: Row, dtype: torch.dt
             twins.exchange_checkpoints()
         twins.step(twins.random_gradients())
     for state in twins.ours.state.values():
-        assert "step" not in state or state["step"].item() == 270
+        assert "step" not in state or state["step"] == 270
 
 
 @each_row
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64], ids=str)
 def test_into_a_model_of_another_dtype(row: Row, dtype: torch.dtype) -> None:
     """State follows the parameter's dtype, but for the counter."""
-    twins = Twins(row, [Spec((5,), torch.float32)], FULL[str(row)], {})
+    twins = Twins(row, [Spec((5,), torch.float32)], row.full, {})
     for _ in range(3):
         twins.step(twins.random_gradients())
     checkpoint = save_and_load(twins.ours.state_dict())
-    other = Twins(row, [Spec((5,), dtype)], FULL[str(row)], {})
+    other = Twins(row, [Spec((5,), dtype)], row.full, {})
     for optimizer in (other.ours, other.twin):
         optimizer.load_state_dict(copy.deepcopy(checkpoint))
     other.restore_flags()
@@ -109,8 +109,9 @@ def test_step_counters_are_not_shared(row: Row) -> None:
     """One tensor for two counters would be saved as one, and where it is loaded count twice."""
     twins = Twins(row, [Spec((3,), torch.float32)] * 5, {}, {})
     twins.step(twins.random_gradients())
-    counters = [s["step"].data_ptr() for s in twins.ours.state.values() if "step" in s]
-    assert len(counters) == len(set(counters))
+    counters = [s["step"] for s in twins.ours.state.values() if "step" in s]
+    addresses = [counter.data_ptr() for counter in counters if isinstance(counter, torch.Tensor)]
+    assert len(addresses) == len(set(addresses))
 
 
 # Old checkpoints ----------------------------------------------------------------------------------
@@ -141,9 +142,10 @@ def test_before_the_newer_flags(row: Row, choice: str) -> None:
     for group in checkpoint["param_groups"]:
         for flag in (*newer, "decoupled_weight_decay"):
             group.pop(flag, None)
+    known = set(twins.twin.defaults)  # to which torch adds one as it loads
     twins.ours.load_state_dict(copy.deepcopy(checkpoint))
     twins.twin.load_state_dict(copy.deepcopy(checkpoint))
-    for flag in {*newer, "decoupled_weight_decay"} & set(twins.twin.defaults):
+    for flag in {*newer, "decoupled_weight_decay"} & known:
         for group in twins.twin.param_groups:
             group[flag] = {**twins.twin.defaults, **row.loop}[flag]
     twins.compare()
@@ -157,7 +159,7 @@ def test_missing_any_one_key(row: Row) -> None:
     """Switches are completed as the user gave them; without a number it is another's checkpoint."""
     checkpoint, twins = trained(row, {})
     later = declaration_of(row.ours).later
-    for key, value in twins.ours.defaults.items():
+    for key, value in list(twins.ours.defaults.items()):
         thinned = copy.deepcopy(checkpoint)
         for group in thinned["param_groups"]:
             group.pop(key, None)
@@ -172,7 +174,7 @@ def test_missing_any_one_key(row: Row) -> None:
             assert not twins.ours.param_groups[0].get(key)
         else:
             assert twins.ours.param_groups[0][key] == twins.ours.defaults[key]
-        twins.ours.step()
+        row.step(twins.ours)
 
 
 @each_row
@@ -206,8 +208,8 @@ def test_momentum_buffer_that_is_none(row: Row) -> None:
 @each_row
 def test_state_of_only_some_parameters(row: Row) -> None:
     """The others get theirs at their next gradient."""
-    checkpoint, twins = trained(row, FULL[str(row)])
-    del checkpoint["state"][2]
+    checkpoint, twins = trained(row, row.full)
+    checkpoint["state"].pop(2, None)
     goes_on_from(twins, checkpoint)
 
 
@@ -221,20 +223,20 @@ def test_foreign_entries_are_kept(row: Row) -> None:
         optimizer.load_state_dict(copy.deepcopy(checkpoint))
         assert optimizer.param_groups[0]["max_lr"] == 0.7
         assert optimizer.state["note"] == {"epoch": 3}  # type: ignore[index]
-        optimizer.step()
+        row.step(optimizer)
     assert twins.ours.state_dict()["state"]["note"] == {"epoch": 3}
 
 
 # What does not fit --------------------------------------------------------------------------------
 
 
-@each_row
+@pytest.mark.parametrize("row", [row for row in ROWS if row.groups], ids=str)
 @pytest.mark.parametrize("groups", [[3, 1], [2], [1, 1]])
 def test_checkpoint_of_another_model(row: Row, groups: list[int]) -> None:
     """Torch's error, and the optimizer is as it was."""
     twins = Twins(row, [Spec((2,), torch.float32)] * 3, {}, {})
     twins.step(twins.random_gradients())
-    other = row.ours([{"params": [torch.zeros(2) for _ in range(n)]} for n in groups])
+    other = row.ours([{"params": [torch.zeros(2, 1) for _ in range(n)]} for n in groups])
     _, ours = attempt(lambda: twins.ours.load_state_dict(other.state_dict()))
     _, theirs = attempt(lambda: twins.twin.load_state_dict(other.state_dict()))
     assert type(ours) is type(theirs) is ValueError
@@ -247,15 +249,16 @@ def test_checkpoint_of_another_model(row: Row, groups: list[int]) -> None:
 
 def model() -> torch.nn.Module:
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    layers = [torch.nn.Linear(n, m, bias=False) for n, m in ((3, 4), (4, 5), (5, 2))]
+    return torch.nn.Sequential(*layers)
 
 
-def train(module: torch.nn.Module, optimizer: Optimizer, steps: int = 2) -> None:
+def train(row: Row, module: torch.nn.Module, optimizer: Optimizer, steps: int = 2) -> None:
     data = torch.arange(6.0).view(2, 3)
     for _ in range(steps):
         optimizer.zero_grad()
         module(data).square().mean().backward()
-        optimizer.step()
+        row.step(optimizer)
 
 
 @each_row
@@ -263,8 +266,8 @@ def test_named_parameters(row: Row) -> None:
     ours_model, twin_model = model(), model()
     ours = row.make_ours(ours_model.named_parameters(), {})
     twin = row.make_twin(twin_model.named_parameters(), {})
-    train(ours_model, ours)
-    train(twin_model, twin)
+    train(row, ours_model, ours)
+    train(row, twin_model, twin)
     assert ours.param_groups[0]["param_names"] == [name for name, _ in model().named_parameters()]
     assert_same_optimizers(ours, twin, row.extra)
     names = ours.state_dict()["param_groups"][0]["param_names"]
@@ -281,7 +284,7 @@ def test_names_come_and_go_with_checkpoints(row: Row) -> None:
     unnamed.load_state_dict(named.state_dict())
     assert unnamed.param_groups[0]["param_names"] == named.param_groups[0]["param_names"]
     named.load_state_dict(row.make_ours(model().parameters(), {}).state_dict())
-    assert len(named.param_groups[0]["param_names"]) == 4
+    assert len(named.param_groups[0]["param_names"]) == 3
 
 
 # Interrupted training -----------------------------------------------------------------------------
@@ -291,17 +294,17 @@ def test_names_come_and_go_with_checkpoints(row: Row) -> None:
 @pytest.mark.parametrize("how", ["ours", "torch's"])
 def test_resumed_training_is_uninterrupted_training(row: Row, how: str) -> None:
     straight, interrupted = model(), model()
-    first = row.make_ours(straight.parameters(), FULL[str(row)])
-    train(straight, first, 20)
-    second = row.make_ours(interrupted.parameters(), FULL[str(row)])
-    train(interrupted, second, 10)
+    first = row.make_ours(straight.parameters(), row.full)
+    train(row, straight, first, 20)
+    second = row.make_ours(interrupted.parameters(), row.full)
+    train(row, interrupted, second, 10)
     saved = save_and_load({"model": interrupted.state_dict(), "optimizer": second.state_dict()})
     resumed = model()
     resumed.load_state_dict(saved["model"])
     make = row.make_ours if how == "ours" else row.make_twin
-    third = make(resumed.parameters(), FULL[str(row)])
+    third = make(resumed.parameters(), row.full)
     third.load_state_dict(saved["optimizer"])
-    train(resumed, third, 10)
+    train(row, resumed, third, 10)
     for p, q in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(bits(p), bits(q))
     assert_same_value(third.state_dict()["state"], first.state_dict()["state"], "state")

@@ -5,40 +5,18 @@ from typing import Any
 
 import pytest
 import torch
-from registry import ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.optim import Optimizer
-
-VARIANTS: dict[str, list[Options]] = {
-    "SGD": [{}, {"weight_decay": 0.2}, {"momentum": 0.9, "dampening": 0.1, "maximize": True}],
-    "Momentum": [{"weight_decay": 0.2}],
-    "Nesterov": [{"weight_decay": 0.2}],
-    "Adagrad": [{"lr_decay": 0.1, "weight_decay": 0.2}, {"maximize": True}],
-    "RMSprop": [
-        {"weight_decay": 0.2},
-        {"momentum": 0.9, "maximize": True},
-        {"centered": True, "momentum": 0.5, "weight_decay": 0.1},
-    ],
-    "Adam": [
-        {"weight_decay": 0.2},
-        {"amsgrad": True, "maximize": True},
-        {"decoupled_weight_decay": True, "weight_decay": 0.2},
-    ],
-    "AdamW": [{}, {"amsgrad": True, "weight_decay": 0.2}],
-}
-
-# Where torch differentiates through more than one step by its learning rate; elsewhere it raises.
-TORCH_CAN = ("SGD", "Nesterov", "Adam", "AdamW")
-
-COUNTERS = ("Adagrad", "RMSprop", "Adam", "AdamW")
 
 
 def each_variant(test: Callable[..., None]) -> Callable[..., None]:
     cases = [
         pytest.param(row, options, id=f"{row}-{options}")
         for row in ROWS
-        for options in VARIANTS[str(row)]
+        if row.elementwise
+        for options in row.variants
     ]
     return pytest.mark.parametrize(("row", "options"), cases)(test)
 
@@ -68,7 +46,7 @@ def step_from(
     names = needed_buffers(row, optimizer)
     state = optimizer.state[param]
     state.update(zip(names, [buffer.clone() for buffer in buffers], strict=True))
-    if str(row) in COUNTERS:
+    if row.counts:
         state["step"] = torch.tensor(10.0, dtype=torch.float64)
     optimizer.step()
     return param, *[state[name] for name in names]
@@ -117,7 +95,7 @@ def after_steps(optimizer_of: Callable[[Tensor], Optimizer], steps: int) -> Tens
     return (param - target).square().sum()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
     """The derivative of a trained loss by the learning rate: torch's, and that of differences."""
@@ -128,7 +106,7 @@ def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
 
     lr = torch.tensor(1e-3, dtype=torch.float64, requires_grad=True)
     (ours,) = torch.autograd.grad(loss_at(row.ours, lr), lr)
-    if str(row) in TORCH_CAN:
+    if row.learns_lr:
         (theirs,) = torch.autograd.grad(loss_at(row.twin, lr, **row.twin_kwargs), lr)
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
@@ -137,7 +115,7 @@ def test_hyper_gradient_of_the_learning_rate(row: Row, steps: int) -> None:
     torch.testing.assert_close(ours, slope.detach(), rtol=1e-5, atol=1e-8)
 
 
-@each_row
+@each_elementwise
 def test_values_are_those_of_the_plain_step(row: Row) -> None:
     """To rounding, over many steps; and without the flag nothing is recorded."""
 
@@ -154,7 +132,7 @@ def test_values_are_those_of_the_plain_step(row: Row) -> None:
     torch.testing.assert_close(train(differentiable=True), train(), rtol=1e-12, atol=1e-12)
 
 
-@each_row
+@each_elementwise
 def test_plain_step_records_nothing(row: Row) -> None:
     param = torch.ones(3, requires_grad=True)
     optimizer = row.ours([param], lr=0.01)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, bits
-from registry import EXECUTORS, FULL, ROWS, Options, Row, each_row
+from registry import EXECUTORS, ROWS, Options, Row, each_elementwise
 from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
 from torch import Tensor, is_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -36,14 +36,14 @@ each_exact_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float6
 def run_in_lockstep(
     row: Row, specs: list[Spec], executor: str, steps: int = 3, missing: float = 0.0
 ) -> None:
-    for options in ({}, FULL[str(row)]):
+    for options in ({}, row.full):
         twins = Twins(row, specs, options, EXECUTORS[executor])
         for _ in range(steps):
             twins.step(twins.random_gradients(missing=missing))
         assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 @each_exact_dtype
 def test_every_size(row: Row, executor: str, dtype: torch.dtype) -> None:
@@ -58,7 +58,7 @@ def test_sizes_lie_on_both_sides_of_the_limits() -> None:
     assert max(SIZES) > cpu.IN_CACHE
 
 
-@each_row
+@each_elementwise
 @each_executor
 @each_exact_dtype
 def test_every_small_size_among_tiny_pieces(row: Row, executor: str, dtype: torch.dtype) -> None:
@@ -68,25 +68,18 @@ def test_every_small_size_among_tiny_pieces(row: Row, executor: str, dtype: torc
         run_in_lockstep(row, specs, executor, missing=0.1)
 
 
-# Averages that keep nothing: torch's kernels then give -0.0 here and 0.0 there in one tensor.
-FORGETFUL: dict[str, Options] = {
-    "RMSprop": {"alpha": 0.0, "centered": True},
-    "Adam": {"betas": (0.0, 0.9)},
-    "AdamW": {"betas": (0.0, 0.9)},
-}
-
-
 @each_executor
-@pytest.mark.parametrize("row", [row for row in ROWS if str(row) in FORGETFUL], ids=str)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.forgetful], ids=str)
 def test_sign_of_zero(row: Row, executor: str) -> None:
-    """A dead unit's gradient is -0.0 as often as 0.0."""
+    """A dead unit's gradient is -0.0 as often as 0.0. Of averages that keep nothing torch's kernels
+    then give -0.0 here and 0.0 there in one tensor."""
     specs = [Spec((), torch.float32)] * 50 + [Spec((1_048_577,), torch.float32)]
-    twins = Twins(row, specs, FORGETFUL[str(row)], EXECUTORS[executor])
+    twins = Twins(row, specs, row.forgetful, EXECUTORS[executor])
     for kind in ("negative zero", "zero", "negative zero", "everything"):
         twins.step(twins.random_gradients(kind))
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_many_small_tensors(row: Row, executor: str) -> None:
     """More than one list can hold, of several dtypes, some without a gradient now and then."""
@@ -96,26 +89,26 @@ def test_many_small_tensors(row: Row, executor: str) -> None:
     run_in_lockstep(row, specs, executor, missing=0.1)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("gradient_layout", GRADIENT_LAYOUTS, ids=lambda layout: layout.__name__)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_half_precision_of_every_layout(row: Row, layout: Any, gradient_layout: Any) -> None:
     """There bits depend on how the operands lie in memory, state included."""
-    for options in ({}, {"weight_decay": 0.1, "lr": 3.0}, {"weight_decay": 1.0, "maximize": True}):
+    for options in ({}, {**row.decaying(0.1), "lr": 3.0}, {**row.decaying(1.0), "maximize": True}):
         twins = Twins(row, [Spec((2, 3, 4, 5), torch.bfloat16, layout)], options, {})
         for _ in range(2):
             twins.step([gradient_layout(g) for g in twins.random_gradients()])
         assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_large_tensors_of_every_layout(row: Row, executor: str, layout: Any) -> None:
     """Gradients lie as the parameter does, and then in other ways."""
     shapes = [(131_073,), (370, 360), (2, 3, 150, 150)]
     specs = [Spec(shape, torch.float32, layout) for shape in shapes]
-    twins = Twins(row, specs, FULL[str(row)], EXECUTORS[executor])
+    twins = Twins(row, specs, row.full, EXECUTORS[executor])
     for gradient_layout in (None, contiguous, strided, expanded):
         gradients = twins.random_gradients()
         if gradient_layout is not None:
@@ -124,12 +117,12 @@ def test_large_tensors_of_every_layout(row: Row, executor: str, layout: Any) -> 
     assert not twins.failed
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_steps_of_different_age(row: Row, executor: str) -> None:
     """Parameter k joins at step k: every count of steps is another bias correction."""
     specs = [Spec((50,), torch.float32)] * 12
-    twins = Twins(row, specs, FULL[str(row)], EXECUTORS[executor])
+    twins = Twins(row, specs, row.full, EXECUTORS[executor])
     for step in range(12):
         gradients = twins.random_gradients()
         twins.step([g if i <= step else None for i, g in enumerate(gradients)])
@@ -142,13 +135,13 @@ def both(row: Row, executor: str, params: Callable[[], list[Tensor]]) -> list[tu
     """Ours and torch's, each on parameters of its own."""
     ours, theirs = params(), params()
     optimizers = (
-        row.make_ours(ours, {**FULL[str(row)], **EXECUTORS[executor]}),
-        row.make_twin(theirs, FULL[str(row)]),
+        row.make_ours(ours, {**row.full, **EXECUTORS[executor]}),
+        row.make_twin(theirs, row.full),
     )
     return list(zip(optimizers, (ours, theirs), strict=True))
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_one_gradient_for_all(row: Row, executor: str) -> None:
     (ours, p), (theirs, q) = both(row, executor, lambda: [torch.ones(30) for _ in range(20)])
@@ -166,7 +159,7 @@ class Subclass(torch.Tensor):
     """A tensor subclass that changes nothing, as many libraries have them."""
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_tensor_subclass(row: Row, executor: str) -> None:
     def params() -> list[Tensor]:
@@ -184,7 +177,7 @@ def test_tensor_subclass(row: Row, executor: str) -> None:
         assert_same_tensor(a.as_subclass(torch.Tensor), b.as_subclass(torch.Tensor), "parameter")
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_a_graph_that_needs_the_old_value_notices_the_step(row: Row, executor: str) -> None:
     for size in (3, 200_000):
@@ -214,11 +207,11 @@ def test_peak_is_measured() -> None:
     assert peak_bytes(optimizer.step, CPU) >= 20 * MB
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("sizes", [[10_000_000], [25_000] * 400], ids=["one tensor", "many"])
 def test_extra_memory_does_not_grow_with_the_model(row: Row, sizes: list[int]) -> None:
     """Of a model of 40 MB, a step holds no copy."""
-    optimizer = row.ours(with_gradients(sizes), **FULL[str(row)])
+    optimizer = row.ours(with_gradients(sizes), **row.full)
     optimizer.step()  # the first one allocates the state
     assert peak_bytes(optimizer.step, CPU) <= 8 * MB
 
@@ -241,10 +234,10 @@ class FreshMemory(TorchDispatchMode):
         return results
 
 
-@each_row
+@each_elementwise
 def test_large_tensors_are_updated_in_memory_used_before(row: Row) -> None:
     """The pages of fresh memory may take longer to come than what is computed takes."""
-    optimizer = row.ours(with_gradients([3_000_000, 600_000]), **FULL[str(row)])
+    optimizer = row.ours(with_gradients([3_000_000, 600_000]), **row.full)
     for _ in range(2):
         optimizer.step()
     with FreshMemory() as fresh:
@@ -264,7 +257,7 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@each_row
+@each_elementwise
 def test_small_tensors_are_updated_together(row: Row) -> None:
     optimizer = row.ours(with_gradients([100] * 500))
     for _ in range(2):  # after the first step SGD has one statement more
@@ -277,7 +270,7 @@ def test_small_tensors_are_updated_together(row: Row) -> None:
 # What is kept between steps, and what is shared ---------------------------------------------------
 
 
-@each_row
+@each_elementwise
 def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> None:
     """Hogwild, or one optimizer per replica: equal shapes, at the same time."""
     runs = [Twins(row, [Spec((60,), torch.float32)] * 40, {}, {}, seed) for seed in range(4)]
@@ -291,7 +284,7 @@ def test_threads_do_not_share_what_small_tensors_are_gathered_in(row: Row) -> No
     assert not failures_in_threads(train, runs)
 
 
-@each_row
+@each_elementwise
 def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
     sizes = [50] * 40
     other = row.ours(with_gradients(sizes))
@@ -303,7 +296,7 @@ def test_after_a_step_in_inference_mode_others_go_on(row: Row) -> None:
     other.step()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [2, 40])
 def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
     row: Row, count: int
@@ -315,7 +308,7 @@ def test_parameters_in_the_same_memory_are_updated_one_after_the_other(
             param.grad = torch.linspace(i, 1, 50)
         return params
 
-    options = {**FULL[str(row)], "weight_decay": 0.1}
+    options = {**row.full, **row.decaying(0.1)}
     ours, twin = row.make_ours(shared(), options), row.make_twin(shared(), options)
     for _ in range(3):
         ours.step()
@@ -374,7 +367,7 @@ EVENTS = [
 ]
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
     row: Row, event: Callable[[list[Tensor], Any], None]
@@ -383,7 +376,7 @@ def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
 
     def made(make: Callable[..., Any]) -> Any:
         params = [torch.linspace(i, 1, 6).view(3, 2).requires_grad_() for i in range(3)]
-        optimizer = make(params, FULL[str(row)])
+        optimizer = make(params, row.full)
         for _ in range(3):
             for i, param in enumerate(params):
                 param.grad = torch.linspace(1, i, 6).view(3, 2)
@@ -399,12 +392,12 @@ def test_what_was_found_of_tensors_is_looked_at_again_when_they_change(
             assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 def test_state_of_another_type_than_its_parameter(row: Row) -> None:
     """After `model.double()`: whatever the loop makes of it."""
 
     def made_double(make: Callable[..., Any]) -> Any:
-        optimizer = make(with_gradients([3] * 40), FULL[str(row)])
+        optimizer = make(with_gradients([3] * 40), row.full)
         optimizer.step()
         for param in optimizer.param_groups[0]["params"]:
             param.data = param.data.double()
@@ -418,7 +411,7 @@ def test_state_of_another_type_than_its_parameter(row: Row) -> None:
         assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize(
     "shapes", [[(4,), (8,), *[(5,)] * 40], [(1000, 700), (700, 1000)]], ids=str
 )
@@ -427,7 +420,7 @@ def test_state_of_another_shape_than_its_parameter(row: Row, shapes: list[Any]) 
 
     def with_swapped_state(make: Callable[..., Any]) -> Any:
         params = [torch.ones(shape, requires_grad=True) for shape in shapes]
-        optimizer = make(params, FULL[str(row)])
+        optimizer = make(params, row.full)
         for param in params:
             param.grad = torch.ones_like(param)
         optimizer.step()
@@ -440,7 +433,7 @@ def test_state_of_another_shape_than_its_parameter(row: Row, shapes: list[Any]) 
     assert type(ours_raised) is type(twin_raised) is RuntimeError
 
 
-@each_row
+@each_elementwise
 def test_state_of_several_types(row: Row) -> None:
     def partly_double(make: Callable[..., Any]) -> Any:
         optimizer = make(with_gradients([5] * 3), row.twin_kwargs)
@@ -457,7 +450,9 @@ def test_state_of_several_types(row: Row) -> None:
     assert_same_optimizers(ours, twin)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if "eps" in row.ranges], ids=str)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.elementwise and "eps" in row.ranges], ids=str
+)
 def test_numbers_too_large_for_the_type(row: Row) -> None:
     twins = Twins(row, [Spec((5,), torch.float32)] * 3, {"eps": 1e39}, {})
     for _ in range(2):
@@ -465,7 +460,7 @@ def test_numbers_too_large_for_the_type(row: Row) -> None:
     assert not twins.failed
 
 
-@each_row
+@each_elementwise
 def test_under_fake_tensors(row: Row) -> None:
     """As tools do that estimate memory."""
     with FakeTensorMode():
@@ -480,7 +475,9 @@ def test_under_fake_tensors(row: Row) -> None:
 # What excludes what -------------------------------------------------------------------------------
 
 
-CAPTURABLE = [row for row in ROWS if "capturable" in row.ours([torch.zeros(1)]).defaults]
+CAPTURABLE = [
+    row for row in ROWS if row.elementwise and "capturable" in row.ours([torch.zeros(1)]).defaults
+]
 
 
 @pytest.mark.parametrize("row", CAPTURABLE, ids=str)
@@ -492,14 +489,14 @@ def test_capturable_is_refused_on_a_cpu(row: Row) -> None:
             optimizer.step()
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("sizes", [[1_500_000, 100, 700_000], [100] * 40], ids=["large", "many"])
 def test_gradients_of_another_type_than_their_parameter(row: Row, sizes: list[int]) -> None:
     """`grad_dtype` allows them: whatever the loop makes of it."""
 
     def stepped(make: Callable[..., Any]) -> tuple[Any, Exception | None]:
         params = with_gradients(sizes)
-        optimizer = make(params, {"weight_decay": 0.1})
+        optimizer = make(params, row.decaying(0.1))
         for i in range(3):
             for param in params:
                 param.grad = None
@@ -514,9 +511,9 @@ def test_gradients_of_another_type_than_their_parameter(row: Row, sizes: list[in
         assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 def test_numbers_that_were_made_within_functionalization_are_not_kept(row: Row) -> None:
-    options = {"weight_decay": 0.1, "lr": 0.123}
+    options = {**row.decaying(0.1), "lr": 0.123}
     inside = row.make_ours(with_gradients([3] * 2), options)
     inside.step()
     torch._enable_functionalization(reapply_views=False)
@@ -531,7 +528,7 @@ def test_numbers_that_were_made_within_functionalization_are_not_kept(row: Row) 
     assert_same_optimizers(ours, twin)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forward mode about itself
 @pytest.mark.parametrize("sizes", [[3] * 2, [100] * 40, [1_500_000]], ids=["few", "many", "large"])
 def test_tangents_of_forward_mode(row: Row, sizes: list[int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor
-from registry import FULL, ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from torch import Tensor
 from torch.optim import Optimizer
 from twins import attempt
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the compiler about itself
 ]
 
-WITH_STEP = [row for row in ROWS if row.twin is not torch.optim.SGD]
+WITH_STEP = [row for row in ROWS if row.elementwise and row.counts]
 each_way = pytest.mark.parametrize("flags", [{}, {"foreach": True}, {"foreach": False}], ids=str)
 
 
@@ -64,12 +64,12 @@ def inside_another() -> list[Tensor]:
     return [memory, memory[5:10], memory[299_000:]]
 
 
-@each_row
+@each_elementwise
 @each_way
 @pytest.mark.parametrize("params", [overlapping, strided, inside_another])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_overlapping_parameters(row: Row, flags: Any, params: Any, decay: float) -> None:
-    ours, twin = pair(row, params, {**FULL[str(row)], "weight_decay": decay}, flags)
+    ours, twin = pair(row, params, {**row.full, **row.decaying(decay)}, flags)
     for seed in range(3):
         step_both(ours, twin, seed)
     for p, q in zip(of(ours), of(twin), strict=True):
@@ -79,7 +79,7 @@ def test_overlapping_parameters(row: Row, flags: Any, params: Any, decay: float)
 @pytest.mark.parametrize("row", WITH_STEP, ids=str)
 @each_way
 def test_a_counter_that_several_parameters_share(row: Row, flags: Any) -> None:
-    ours, twin = pair(row, some([3] * 5), FULL[str(row)], flags)
+    ours, twin = pair(row, some([3] * 5), row.full, flags)
     step_both(ours, twin, 0)
     for optimizer in (ours, twin):
         shared = optimizer.state[of(optimizer)[1]]["step"]
@@ -90,13 +90,13 @@ def test_a_counter_that_several_parameters_share(row: Row, flags: Any) -> None:
     assert_same_optimizers(ours, twin, row.extra)
 
 
-@each_row
+@each_elementwise
 @each_way
 def test_given_twice(row: Row, flags: Any) -> None:
     def twice(make: Callable[..., Any], more: Options) -> Any:
         param = torch.linspace(-1, 1, 5)
         with pytest.warns(UserWarning, match="duplicate"):
-            return make([param, torch.ones(2), param], {**FULL[str(row)], **more})
+            return make([param, torch.ones(2), param], {**row.full, **more})
 
     ours, twin = twice(row.make_ours, flags), twice(row.make_twin, {})
     for seed in range(3):
@@ -118,9 +118,9 @@ def test_checkpoint_of_another_optimizer() -> None:
         adam.load_state_dict(momentum.state_dict())
 
 
-@each_row
+@each_elementwise
 def test_after_loading_nothing_is_shared(row: Row) -> None:
-    a, b = (row.make_ours(some([3, 4])(), FULL[str(row)]) for _ in range(2))
+    a, b = (row.make_ours(some([3, 4])(), row.full) for _ in range(2))
     for param in of(a):
         param.grad = torch.ones_like(param)
     a.step()
@@ -134,7 +134,7 @@ def test_after_loading_nothing_is_shared(row: Row) -> None:
 @pytest.mark.parametrize("count", [2, 40])
 @pytest.mark.parametrize("loads", [False, True])
 def test_counters_that_are_integers(row: Row, count: int, loads: bool) -> None:
-    ours, twin = pair(row, some([3] * count), FULL[str(row)], {})
+    ours, twin = pair(row, some([3] * count), row.full, {})
     step_both(ours, twin, 0)
     for optimizer in (ours, twin):
         for state in optimizer.state.values():
@@ -149,7 +149,7 @@ def test_counters_that_are_integers(row: Row, count: int, loads: bool) -> None:
 
 @pytest.mark.parametrize("row", WITH_STEP, ids=str)
 def test_a_counter_that_is_a_number(row: Row) -> None:
-    ours, plain = (row.make_ours(some([3] * 3)(), FULL[str(row)]) for _ in range(2))
+    ours, plain = (row.make_ours(some([3] * 3)(), row.full) for _ in range(2))
     for seed in range(4):
         for state in ours.state.values():
             state["step"] = int(state["step"])
@@ -172,12 +172,12 @@ def test_a_buffer_that_is_none(flags: Options) -> None:
 # functorch, fake and meta tensors -----------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # of vmap about itself
 def test_a_training_loop_inside_vmap(row: Row) -> None:
     def train(make: Callable[..., Any], start: Tensor) -> Tensor:
         params = [start.clone(), 2 * start, start + 1]
-        optimizer = make(params, FULL[str(row)])
+        optimizer = make(params, row.full)
         for _ in range(3):
             for i, param in enumerate(params):
                 param.grad = param.detach() * (i + 1)
@@ -209,7 +209,7 @@ for foreach in (None, True, False):
     assert done.returncode == 0, done.stderr
 
 
-@each_row
+@each_elementwise
 def test_fused_on_the_meta_device(row: Row) -> None:
     param = torch.ones(3, device="meta", requires_grad=True)
     optimizer = row.ours([param], fused=True)
@@ -221,7 +221,7 @@ def test_fused_on_the_meta_device(row: Row) -> None:
 # Scalars ------------------------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [3, 40])
 @pytest.mark.parametrize("flags", [{}, {"fused": True}, {"foreach": False}], ids=str)
 def test_a_complex_learning_rate(row: Row, count: int, flags: Any) -> None:
@@ -240,12 +240,12 @@ def test_a_complex_learning_rate(row: Row, count: int, flags: Any) -> None:
         assert_same_tensor(p, q, "parameter")
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("name", ["lr", "weight_decay"])
 def test_a_scalar_that_requires_grad(row: Row, name: str) -> None:
     learned = torch.tensor(0.25, requires_grad=True)
-    ours = row.make_ours(some([3] * 3)(), {**FULL[str(row)], name: learned})
-    same = row.make_ours(some([3] * 3)(), {**FULL[str(row)], name: 0.25})
+    ours = row.make_ours(some([3] * 3)(), {**row.full, name: learned})
+    same = row.make_ours(some([3] * 3)(), {**row.full, name: 0.25})
     for seed in range(3):
         step_both(ours, same, seed)
     for p, q in zip(of(ours), of(same), strict=True):
@@ -255,9 +255,9 @@ def test_a_scalar_that_requires_grad(row: Row, name: str) -> None:
 # The scaler's attributes --------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 def test_scale_and_overflow_of_a_fused_step(row: Row) -> None:
-    ours, plain = (row.make_ours(some([30_000])(), {**FULL[str(row)], "fused": True}) for _ in "ab")
+    ours, plain = (row.make_ours(some([30_000])(), {**row.full, "fused": True}) for _ in "ab")
     ours.grad_scale, ours.found_inf = torch.tensor(4.0), torch.tensor(0.0)
     given = torch.linspace(-1, 1, 30_000)
     of(ours)[0].grad, of(plain)[0].grad = 4 * given, given.clone()
@@ -273,10 +273,10 @@ def test_scale_and_overflow_of_a_fused_step(row: Row) -> None:
 # Errors in the middle -----------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @each_way
 def test_an_error_leaves_those_after_it_untouched(row: Row, flags: Any) -> None:
-    options = {**FULL[str(row)], "weight_decay": 0.1}
+    options = {**row.full, **row.decaying(0.1)}
     ours, twin = pair(row, some([3, 4, 5]), options, flags)
     step_both(ours, twin, 0)
     for optimizer in (ours, twin):
@@ -294,12 +294,12 @@ def test_an_error_leaves_those_after_it_untouched(row: Row, flags: Any) -> None:
 # Complex numbers, slopes --------------------------------------------------------------------------
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradients_that_wait_to_be_conjugated(row: Row, count: int) -> None:
     params = [torch.randn(4, dtype=torch.complex64, requires_grad=True) for _ in range(2 * count)]
-    lazy = row.make_ours(params[:count], FULL[str(row)])
-    resolved = row.make_ours([p.detach().clone() for p in params[:count]], FULL[str(row)])
+    lazy = row.make_ours(params[:count], row.full)
+    resolved = row.make_ours([p.detach().clone() for p in params[:count]], row.full)
     for _ in range(2):
         for p, q in zip(of(lazy), of(resolved), strict=True):
             gradient = torch.randn(4, dtype=torch.complex64)
@@ -335,7 +335,7 @@ NAMES = ["update", "validate", "rule", "ranges", "init_state", "new_buffer", "bu
 NAMES += ["counts_steps", "torch_twin", "effective_gradient", "scalars", "declaration", "buffers"]
 
 
-@each_row
+@each_elementwise
 def test_a_subclass_may_call_its_methods_what_it_likes(row: Row) -> None:
     def refuse(self: Any, *args: Any) -> None:
         raise AssertionError("called by the step")
@@ -348,7 +348,7 @@ def test_a_subclass_may_call_its_methods_what_it_likes(row: Row) -> None:
         assert_same_tensor(p, q, "parameter")
 
 
-@each_row
+@each_elementwise
 def test_a_subclass_with_a_step_of_its_own_may_skip_our_constructor(row: Row) -> None:
     class Own(row.ours):  # type: ignore[name-defined, misc]
         def __init__(self, params: Any, lr: float) -> None:

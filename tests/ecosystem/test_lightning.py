@@ -7,7 +7,7 @@ import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value
 from registry import Row, each_row
-from swapin.training import FULL, assert_same_models, batch, network
+from swapin.training import assert_same_models, batch, network
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -29,7 +29,7 @@ class Regression(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         make = self.row.make_ours if self.ours else self.row.make_twin
-        optimizer = make(self.network.parameters(), {"lr": 0.02, **FULL[str(self.row)]})
+        optimizer = make(self.network.parameters(), {"lr": 0.02, **self.row.full})
         turns_momentum = {"momentum", "betas"} & set(optimizer.defaults)
         scheduler = (
             OneCycleLR(optimizer, 0.1, total_steps=100)

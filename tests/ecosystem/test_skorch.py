@@ -10,7 +10,7 @@ import pytest
 import torch
 from bits import assert_same_optimizers
 from registry import Row, each_row
-from swapin.training import FULL, assert_same_models, batch, network
+from swapin.training import assert_same_models, batch, network
 
 skorch = pytest.importorskip("skorch", reason="skorch is not installed")
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 def net(row: Row, ours: bool) -> Any:
-    options = FULL[str(row)] if ours else {**row.twin_kwargs, **row.loop, **FULL[str(row)]}
+    options = row.full if ours else {**row.twin_kwargs, **row.loop, **row.full}
     return skorch.NeuralNetRegressor(
         network(),
         optimizer=row.ours if ours else row.twin,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from bits import assert_same_optimizers
 from registry import Row, each_row
-from swapin.training import FULL, assert_same_models
+from swapin.training import assert_same_models
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate, which the Trainer needs, is not installed")
@@ -34,7 +34,7 @@ def sentences() -> list[dict[str, torch.Tensor]]:
 
 
 def trainer(row: Row, ours: bool, folder: Path, **options: Any) -> Any:
-    hypers = {"lr": 0.02, **FULL[str(row)]}
+    hypers = {"lr": 0.02, **row.full}
     if not ours:
         hypers = {**row.twin_kwargs, **row.loop, **hypers}
     arguments = transformers.TrainingArguments(

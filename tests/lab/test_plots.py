@@ -30,8 +30,8 @@ def lines(axes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def test_every_optimizer_has_a_colour_of_its_own():
-    assert list(plots.COLOURS) == list(myoptim.OPTIMIZERS)
-    every = [*plots.COLOURS.values(), *plots.OTHER_COLOURS]
+    every = [style["color"] for style in plots.styles(myoptim.OPTIMIZERS).values()]
+    every += plots.OTHER_COLOURS
     assert len({colour.lower() for colour in every}) == len(every)
 
 

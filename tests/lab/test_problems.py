@@ -120,7 +120,8 @@ def test_the_start_is_no_minimum_and_lies_in_the_picture(problem):
 def test_it_has_words_and_a_rate_for_everyone(problem):
     words = (problem.title, problem.formula, problem.source, problem.look_at)
     assert all(words)
-    assert list(problem.rates) == list(myoptim.OPTIMIZERS)
+    assert all(problem.rate(name) for name in myoptim.OPTIMIZERS)
+    assert problem.rate("NoSuchOptimizer") is None
 
 
 @pytest.mark.parametrize("name", ["noisy_line", "fifteen_points", "exponential_decay"])

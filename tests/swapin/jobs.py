@@ -7,7 +7,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from bits import assert_same_tensor, assert_same_value
 from registry import EXECUTORS, ROWS, Options, Row
-from swapin.training import FULL, Pair, Run, network
+from swapin.training import Pair, Run, network
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -76,7 +76,7 @@ def zero_redundancy(name: str, few: bool) -> None:
     """Beside torch's, and its checkpoint continued by one of torch's optimizers."""
     row = row_named(name)
     model = single if few else network
-    options = {"lr": 0.02, **FULL[name]}
+    options = {"lr": 0.02, **row.full}
     pair = Pair(row, model=model)
     ours = zero(pair.ours, row.ours, options)
     torchs = zero(pair.torchs, row.twin, {**row.twin_kwargs, **row.loop, **options})

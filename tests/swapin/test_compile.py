@@ -3,7 +3,7 @@
 import pytest
 import torch
 from registry import ROWS, Row, each_row
-from swapin.training import FULL, Pair, Run
+from swapin.training import Pair, Run
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.optim import Optimizer
@@ -96,7 +96,7 @@ def test_compiled_no_more_often_than_torchs(row: Row, lr: float | Tensor, groups
 @pytest.mark.parametrize("row", [row for row in ROWS if str(row) in ("Momentum", "AdamW")], ids=str)
 def test_with_the_real_compiler(row: Row) -> None:
     """The tests above trace the step and run the graph as it is; here it is compiled to C++."""
-    pair = Pair(row, FULL[str(row)])
+    pair = Pair(row, row.full)
     train_compiled(pair.ours, [0.02] * 5, "inductor")
     set_lr(pair.torchs.optimizer, 0.02)
     pair.torchs.train(*range(5))

@@ -13,20 +13,11 @@ from torch.optim import Optimizer
 
 STEPS = 3
 
-# Numbers only: the hyper-parameters that are differentiated come from HYPERS.
-OPTIONS: dict[str, list[Options]] = {
-    "SGD": [{}, {"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}],
-    "Momentum": [{}, {"maximize": True}],
-    "Nesterov": [{}],
-    "Adagrad": [{}, {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "maximize": True}],
-    "RMSprop": [{}, {"momentum": 0.9, "centered": True, "maximize": True}],
-    "Adam": [{}, {"amsgrad": True, "maximize": True}, {"decoupled_weight_decay": True}],
-    "AdamW": [{}, {"amsgrad": True}],
-}
+# Numbers only: the hyper-parameters that are differentiated come from `hypers`.
 CASES = [
     pytest.param(row, options, id=f"{row} {' '.join(options)}".strip())
     for row in ROWS
-    for options in OPTIONS[str(row)]
+    for options in row.unrolled
 ]
 
 each_case = pytest.mark.parametrize(("row", "options"), CASES)
@@ -34,8 +25,8 @@ each_case = pytest.mark.parametrize(("row", "options"), CASES)
 
 def hypers(row: Row) -> dict[str, Tensor]:
     """The hyper-parameters that can be a tensor, and so be differentiated; all by name."""
-    values = {"lr": 0.1, "weight_decay": 0.05}
-    if "betas" in row.ranges:
+    values = {"lr": 0.1, **row.decaying(0.05)}
+    if row.tensor_betas:
         values |= {"beta1": 0.8, "beta2": 0.9}
     return {name: leaf(torch.tensor(value)) for name, value in values.items()}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from bits import assert_same_optimizers
 from registry import Options, Row, each_row
-from swapin.training import FULL, Pair, Run, assert_same_models, network
+from swapin.training import Pair, Run, assert_same_models, network
 from torch import nn
 from torch.optim import Optimizer
 
@@ -44,7 +44,7 @@ def train(run: Run) -> None:
 @each_row
 @pytest.mark.parametrize("apply", [apply_by_hooks, apply_in_backward])
 def test_optimizer_in_backward(row: Row, apply: Callable[..., list[Optimizer]]) -> None:
-    options = {"lr": 0.02, **FULL[str(row)]}
+    options = {"lr": 0.02, **row.full}
     pair = Pair(row)
     ours = apply(pair.ours.model, row.ours, options)
     torchs = apply(pair.torchs.model, row.twin, {**options, **row.twin_kwargs, **row.loop})
@@ -60,7 +60,7 @@ def test_optimizer_in_backward(row: Row, apply: Callable[..., list[Optimizer]]) 
 
 @each_row
 def test_same_as_one_optimizer_after_backward(row: Row) -> None:
-    options = {"lr": 0.02, **FULL[str(row)]}
+    options = {"lr": 0.02, **row.full}
     inside, after = network(), network()
     apply_in_backward(inside, row.ours, options)
     run = Run(after, row.ours(after.parameters(), **options))

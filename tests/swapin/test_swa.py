@@ -3,7 +3,7 @@
 import pytest
 import torch
 from registry import Row, each_row
-from swapin.training import FULL, Pair, Run, assert_same_models, batch
+from swapin.training import Pair, Run, assert_same_models, batch
 from torch import nn
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
 
@@ -32,7 +32,7 @@ def train_averaged(run: Run, average: str, strategy: str) -> AveragedModel:
 @pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
 def test_averaged_weights(row: Row, average: str, strategy: str) -> None:
-    pair = Pair(row, FULL[str(row)], model=normalised)
+    pair = Pair(row, row.full, model=normalised)
     start = normalised()
     ours, torchs = [train_averaged(run, average, strategy) for run in pair]
     pair.compare()

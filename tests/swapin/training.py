@@ -10,17 +10,6 @@ from registry import Options, Row
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-# Every optional buffer of every optimizer.
-FULL: dict[str, Options] = {
-    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
-    "Momentum": {"weight_decay": 0.1},
-    "Nesterov": {"weight_decay": 0.1},
-    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
-    "RMSprop": {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
-    "Adam": {"amsgrad": True, "weight_decay": 0.1, "betas": (0.5, 0.9)},
-    "AdamW": {"amsgrad": True, "weight_decay": 0.1},
-}
-
 
 def network() -> nn.Module:
     """A small network, the same one each time."""
@@ -72,7 +61,7 @@ class Pair:
     """Ours and torch's, from equal weights; iterating gives the one, then the other.
 
     Args:
-        options: hyper-parameters of both; by default those of FULL.
+        options: hyper-parameters of both; by default those that need every optional buffer.
         executor: flags of ours alone. torch's runs its loop.
     """
 
@@ -85,7 +74,7 @@ class Pair:
         executor: Options | None = None,
     ) -> None:
         self.row = row
-        options = FULL[str(row)] if options is None else options
+        options = row.full if options is None else options
         ours, torchs = model(), model()
         self.ours = Run(ours, row.make_ours(groups(ours, lr), {**options, **(executor or {})}))
         self.torchs = Run(torchs, row.make_twin(groups(torchs, lr), options))
