@@ -141,6 +141,7 @@ class Family(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         from optimizer_pages import page_of
 
+        self.env.note_reread()  # one may have come
         root = "../" * self.env.docname.count("/")
         pages = {name: f"{root}{page_of(name)}.html" for name in myoptim.OPTIMIZERS}
         return [nodes.raw("", f'<div class="family">{tree("", pages)}</div>', format="html")]

@@ -78,6 +78,7 @@ class OptimizerPages(SphinxDirective):
     """The pages of the optimizers as a table of contents, in the list's order."""
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # one may have come
         pages = ["optimizers/index", "optimizers/family", *map(page_of, myoptim.OPTIMIZERS)]
         lines = [".. toctree::", "   :hidden:", "   :caption: Optimizers", ""]
         lines += [f"   {page}" for page in (*pages, "optimizers/shared", "optimizers/dialects")]

@@ -106,6 +106,7 @@ class Optimizers(SphinxDirective):
     """Every optimizer, as `myoptim.Adam`."""
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # one may have come
         lines = [f".. autoclass:: myoptim.{name}" for name in myoptim.OPTIMIZERS]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source="myoptim"), 0, container)

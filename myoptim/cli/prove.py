@@ -35,29 +35,35 @@ def prove(
     Example: myoptim prove my_rule.py:lion --json
     """
     outcomes = [_outcome(rule) for rule in _rules(rules)]
-    wrong = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    found = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+    proven = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    wrong = [str(outcome) for outcome in outcomes if isinstance(outcome, ValueError)]
+    beyond = [str(outcome) for outcome in outcomes if isinstance(outcome, NotImplementedError)]
+    if beyond and rules:
+        raise UsageError(beyond[0])
     if as_json:
-        common.print_json({"wrong": wrong, "rules": [proofs.as_dict() for proofs in found]})
+        shown = [proofs.as_dict() for proofs in proven]
+        common.print_json({"wrong": wrong, "not proven": beyond, "rules": shown})
     else:
-        for proofs in found:
+        for proofs in proven:
             _print(proofs)
         for message in wrong:
             typer.echo(f"Wrong: {message}")
+        for message in beyond:
+            typer.echo(f"Not proven: {message}")
     if wrong:
         raise typer.Exit(common.NEGATIVE)
 
 
-def _outcome(rule: Callable[..., Any]) -> Proofs | str:
-    """The proofs of a rule, or which formula is wrong."""
+def _outcome(rule: Callable[..., Any]) -> Proofs | ValueError | NotImplementedError:
+    """The proofs of a rule, or which formula is wrong, or why the rule is beyond them."""
     from myoptim.lab.proof import WrongFormula, prove
 
     try:
         return prove(rule)
     except WrongFormula as error:
-        return str(error)
-    except (ValueError, AttributeError, OSError) as error:
-        raise UsageError(str(error)) from None
+        return error
+    except (ValueError, AttributeError, TypeError, OSError) as error:
+        return NotImplementedError(f"{rule.__name__}: {error}")
 
 
 def _rules(names: list[str] | None) -> list[Callable[..., Any]]:

@@ -26,7 +26,8 @@ the rule.
 
 **Signs.** + − · / ^ ( ) [ ], √ ‖x‖ |x|, ² ³ ᵗ ⁻¹ and other superscripts, ᵀ (transposed), @ (the
 product of matrices). Signs side by side are multiplied: «μ b», «(1 − τ) g». Right of / stands one
-factor, and nothing multiplied after it: «a b / c» or «a / (b c)», never «a / b c». √ reaches over
+factor, and what is multiplied after it stands behind a ·: «a b / c», «a / (b c)» or «a / b · c»,
+never «a / b c» or «a / b / c». √ reaches over
 one letter, number or bracket: √v, √(v + ε), (√v)². Functions: max(a, b), min(a, b), clip(x, low,
 high), sign(x), exp(x), log(x), tanh(x), sum(x), mean(x), or with the dimension as in the code
 mean(x, −1). Numbers: 0.5, ½, 1e-8.
@@ -340,13 +341,17 @@ class _Parser:
             else:
                 break
         product = factors[0] if len(factors) == 1 else Product(tuple(factors))
-        if not self.at("/"):
-            return product
-        self.take()
-        quotient = Quotient(product, self.factor())
-        if self.at("·", "/", "@") or self.starts_a_factor():
-            raise self.error("one factor stands right of /: write a b / c, or a / (b c)")
-        return quotient
+        while self.at("/"):
+            self.take()
+            product = Quotient(product, self.factor())
+            while self.at("·"):
+                self.take()
+                product = Product((product, self.factor()))
+            if self.at("@") or self.starts_a_factor():
+                raise self.error("one factor stands right of /: write a b / c, or a / (b c)")
+            if self.at("/") and isinstance(product, Quotient):
+                raise self.error("one factor stands right of /: write a / (b c)")
+        return product
 
     def starts_a_factor(self) -> bool:
         if self.at("where", "else", "and", "or"):

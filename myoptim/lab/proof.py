@@ -168,6 +168,7 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "mean": _mean("mean"),
     "sum": _mean("sum"),
     "norm": _opaque("norm"),
+    "numel": _opaque("numel"),
 }
 #: What may be read from a value without calling anything.
 _PROPERTIES = {"mT": _transpose, "T": _transpose, "data": lambda x: x}
@@ -458,7 +459,7 @@ def _possible(conditions: Sequence[Algebra]) -> Iterator[dict[Algebra, Algebra]]
     for answers in itertools.product((True, False), repeat=len(conditions)):
         chosen = dict(zip(conditions, map(sympy.sympify, answers), strict=True))
         together = sympy.And(*[c if yes else sympy.Not(c) for c, yes in chosen.items()])
-        if together.simplify() != sympy.false:
+        if len(chosen) < 2 or together.simplify() != sympy.false:  # which can take long
             yield chosen
 
 
@@ -735,6 +736,16 @@ class _Rule:
         around = {**function.__globals__, **closure}
         self.surroundings = {name: _symbolic(value) for name, value in around.items()}
         self.surroundings |= {"max": _chosen("max", max), "min": _chosen("min", min)}
+        for name, value in around.items():
+            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
+                self.surroundings[name] = self.surrounded(value)
+
+    def surrounded(self, helper: Any) -> Callable[..., Any]:
+        """A function that the rule may call, with the rule's surroundings."""
+        code, defaults, closure = helper.__code__, helper.__defaults__, helper.__closure__
+        made = types.FunctionType(code, self.surroundings, helper.__name__, defaults, closure)
+        made.__kwdefaults__ = helper.__kwdefaults__
+        return made
 
     def argument_of(self, letter: str) -> str | None:
         """The argument that a letter, or its own name, stands for."""
@@ -781,6 +792,9 @@ class _Rule:
         parts = [letter for letter, (whole, index) in places if whole == name and index is not None]
         if parts:
             return tuple(map(symbol, parts))
+        hint = self.hints.get(name)
+        if typing.get_origin(hint) is tuple:
+            return tuple(symbol(f"{name}[{i}]") for i in range(len(typing.get_args(hint))))
         return symbol(self.letters.letter_of(name))
 
 
@@ -807,10 +821,31 @@ _MATH = {
 }
 
 
+class _Torch:
+    """`torch`, as a rule on symbols finds it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def is_tensor(value: Any) -> bool:
+        """Of a number: both ways, since a step that can be captured has tensors for numbers."""
+        return isinstance(value, Value) and (value.tensor or value.branch.decide(_CAPTURABLE))
+
+    @staticmethod
+    def as_tensor(value: Any) -> Any:
+        return value
+
+
+_CAPTURABLE = sympy.Symbol("capturable")
+
+
 def _symbolic(value: Any) -> Any:
     """What a rule finds under a global name: the functions of `math` take symbols."""
     if value is math:
         return types.SimpleNamespace(**{**vars(math), **_MATH})
+    if value is torch:
+        return _Torch()
     if isinstance(value, types.BuiltinFunctionType) and value.__module__ == "math":
         return _MATH.get(value.__name__, value)
     return value
