@@ -66,5 +66,5 @@ bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv .venv-frameworks docs/_build docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks docs/_build docs/mistakes docs/made docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

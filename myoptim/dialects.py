@@ -71,7 +71,7 @@ def mlx_sgd(
     update = grad  #                                                    u = g
     if momentum_buffer is not None:
         momentum_buffer.mul_(momentum)  #                               b ← μ b
-        update = momentum_buffer.add_(grad, alpha=1 - dampening)  #         + (1 − τ) g,  u = b
+        update = momentum_buffer.add_(grad, alpha=1 - dampening)  #         + (1 − τ) g, as u
     if nesterov and momentum_buffer is not None:
         update = grad.add(momentum_buffer, alpha=momentum)  #           u = g + μ b
     param.add_(update, alpha=-lr)  #                                    θ ← θ − η u
@@ -176,7 +176,7 @@ def optax_amsgrad(
 ) -> None:
     """One step of AMSGrad whose maximum is over corrected averages: θ = param, g = grad,
     m = exp_avg, v = exp_avg_sq, v̄ = max_corrected_sq, t = step (1 at first), η = lr,
-    (β₁, β₂) = betas, ε = eps."""
+    (β₁, β₂) = betas, ε = eps; m̂ = m / (1 − β₁ᵗ)."""
     beta1, beta2 = betas
     exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #     v ← β₂ v + (1 − β₂) g²

@@ -120,11 +120,12 @@ class TensorRule(Optimizer):
         pairs = declared.complex if param.is_complex() else ""
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
-        if pairs == "as pairs from the decay on":
-            param, grad, *buffers = as_pairs((param, grad, *buffers))
-        if decay is not None:
-            grad = decay(param, grad)
         tensors: Sequence[Any] = (param, grad, *buffers)
+        if pairs == "as pairs from the decay on":
+            tensors = as_pairs(tensors)
+        if decay is not None:
+            grad = decay(tensors[0], tensors[1])
+            tensors = (tensors[0], grad, *tensors[2:])
         if grad.is_sparse and declared.sparse in ("by element", "only"):
             tensors = view_elements(*tensors)
         elif pairs == "as pairs":

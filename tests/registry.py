@@ -403,7 +403,7 @@ ROWS = [
         },
         extra=("fused",),
         still={"step_sizes": (0, 50)},
-        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
+        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)},
     ),
     Row(
         ours=myoptim.ASGD,

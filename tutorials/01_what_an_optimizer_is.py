@@ -14,17 +14,29 @@
 # %% [markdown]
 # # 01 What an optimizer object is
 #
-# ## The idea
+# ## The idea: the optimizer sees tensors and gradients, nothing else
 #
 # Training is a loop. Each round computes a loss, asks autograd for the gradient of the loss with respect to every parameter, and lets an *optimizer* change the parameters. The optimizer never sees the loss or the model. It sees tensors, and the gradient that hangs on each of them in `.grad`. All else is bookkeeping: which tensors, with which settings, and what to remember between steps.
 #
-# ## The mathematics
+# Two optimizers, one start, the same gradients asked for, and two ways down. Everything in the left picture is the loss, which only the loop sees; everything in the right one is what the optimizer did to two numbers.
+
+# %% mystnb={"image": {"alt": "Loss curves and paths of SGD and Adam in a ravine: SGD zigzags across it and crawls along the floor, Adam swings down in a wide curve."}}
+# %matplotlib inline
+from myoptim.lab import plots
+from myoptim.lab.problems import get_problem
+from myoptim.lab.race import draw, line_up, race
+
+ravine = get_problem("ravine")
+plots.show(draw(ravine, race(ravine, line_up(["SGD", "Adam"]))), "01_what_an_optimizer_is_1")
+
+# %% [markdown]
+# ## The mathematics: one line
 #
 # The simplest optimizer, gradient descent, moves every parameter $\theta$ against its gradient $g$, by a fixed multiple $\eta$ of it, the *learning rate*:
 #
 # $$\theta_t = \theta_{t-1} - \eta\, g_t$$
 #
-# ## The code
+# ## The code: one parameter, one gradient, one step
 #
 # One parameter, a 2×2 weight, and a gradient of all ones, put there by hand.
 
@@ -50,7 +62,7 @@ optimizer
 optimizer.step()
 weight
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert torch.equal(weight, torch.full((2, 2), -0.1))
 
 # %% [markdown]
@@ -60,7 +72,7 @@ assert torch.equal(weight, torch.full((2, 2), -0.1))
 optimizer.step()
 weight
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert torch.equal(weight, torch.full((2, 2), -0.2))
 
 # %% [markdown]
@@ -74,7 +86,7 @@ print("zeros:", weight.grad)
 optimizer.zero_grad()
 print("default:", weight.grad)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert weight.grad is None
 
 # %% [markdown]
@@ -95,7 +107,7 @@ assert weight.grad is None
 for key, value in optimizer.param_groups[0].items():
     print(f"{key}: {value}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert optimizer.param_groups[0]["params"][0] is weight
 
 # %% [markdown]
@@ -108,7 +120,7 @@ optimizer.add_param_group({"params": w2, "lr": 1e-4})
 for group in optimizer.param_groups:
     print(len(group["params"]), "tensor, lr", group["lr"], "momentum", group["momentum"])
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 first, second = optimizer.param_groups
 assert second["lr"] == 1e-4 and first["lr"] == 0.1
 assert {k: v for k, v in second.items() if k not in ("params", "lr")} == {
@@ -123,7 +135,7 @@ assert {k: v for k, v in second.items() if k not in ("params", "lr")} == {
 # %%
 optimizer.defaults
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 optimizer.defaults["lr"] = 99.0  # has no effect on the groups that exist
 assert [group["lr"] for group in optimizer.param_groups] == [0.1, 1e-4]
 
@@ -149,7 +161,7 @@ print("after: ", optimizer.state[weight])
 # %%
 optimizer.state_dict()
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 fresh = optim.SGD([torch.zeros(2, 2, requires_grad=True)], lr=0.1, momentum=0.9)
 assert fresh.state_dict()["state"] == {}
 assert list(optimizer.state_dict()["state"]) == [0]
@@ -188,7 +200,7 @@ train(weight, optimizer, 20)
 train(weight_again, optimizer_again, 20)
 print(weight, weight_again, sep="\n")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert torch.equal(weight, weight_again)
 
 # %% [markdown]
@@ -198,6 +210,8 @@ assert torch.equal(weight, weight_again)
 forgetful = saved["weight"].clone().requires_grad_()
 train(forgetful, optim.SGD([forgetful], lr=0.1, momentum=0.9), 20)
 print(forgetful)
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert not torch.equal(weight, forgetful)
 
 # %% [markdown]
@@ -221,13 +235,13 @@ print("Adam's count:     ", optimizer.state[weight]["step"])
 print("scheduler's count:", scheduler.last_epoch)
 print("saved with it:    ", scheduler.state_dict()["last_epoch"])
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert optimizer.state[weight]["step"] == 30
 assert scheduler.last_epoch == 30
 assert rates[::10] == [0.1, 0.05, 0.025]
 
 # %% [markdown]
-# ## The picture
+# ## The picture: who reads and who writes what
 #
 # The four things, and who reads and writes them:
 #
@@ -240,15 +254,12 @@ assert rates[::10] == [0.1, 0.05, 0.025]
 #
 # and the learning rate that the scheduler wrote into the group:
 
-# %%
-# %matplotlib inline
-from myoptim.lab import plots
-
+# %% mystnb={"image": {"alt": "The learning rate over thirty steps: 0.1, halved after ten steps and again after twenty."}}
 figure = plots.new_figure("The learning rate in param_groups[0]", panel_size=(5, 2.6))
 (axes,) = figure.axes
 axes.step(range(30), rates, where="post", color="black")
 axes.set(xlabel="step", ylabel="lr", ylim=(0, 0.11))
-figure
+plots.show(figure, "01_what_an_optimizer_is_2")
 
 # %% [markdown]
 # ## Exercises
@@ -266,7 +277,7 @@ figure
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The answers, checked.
 x = torch.tensor(3.0, requires_grad=True)
 (x**2).backward()

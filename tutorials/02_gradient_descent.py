@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 02 Gradient descent, by hand and by object
 #
-# ## The idea
+# ## The idea: go the other way, and not too far
 #
 # The gradient points uphill. To go down, take a small step the other way, and look again. How small? That is the one question of this tutorial.
 #
-# ## The mathematics
+# ## The mathematics: every step multiplies
 #
 # $$x_{k+1} = x_k - \eta\, \nabla f(x_k)$$
 #
@@ -79,7 +79,7 @@ print_table(ours)
 # %% [markdown]
 # The hand-written loop and the object print the same table, and ours and torch's have the same bits.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 torchs = by_object(torch.optim.SGD)
 for row_hand, row_ours, row_torch in zip(hand, ours, torchs, strict=True):
     for a, b, c in zip(row_hand, row_ours, row_torch, strict=True):
@@ -108,8 +108,10 @@ for row, (x1, x2, f, g1, g2) in TABLE.items():
 from myoptim.lab.trace import trace
 
 run = trace("SGD", "square", settings={"lr": 0.1}, steps=30)
-assert np.array_equal(run.param("x"), np.stack([x for x, _, _ in ours]))
 run.param("x")[:5]
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
+assert np.array_equal(run.param("x"), np.stack([x for x, _, _ in ours]))
 
 # %% [markdown]
 # ## A steeper parabola
@@ -141,7 +143,7 @@ print("row  x                     gradient             f")
 for k, (x, gradient, height) in enumerate(steep):
     print(f"{k:3}  {x:<20}  {gradient:<19}  {height}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert steep == descend(0.01, 20, update=lambda x: x.data.sub_(0.01 * x.grad))
 
 STEEP = {
@@ -164,11 +166,11 @@ for row, figures in STEEP.items():
     assert steep[row] == figures, row
 
 # %% [markdown]
-# ## The picture
+# ## The picture: short steps where the slope is small
 #
 # The path down the parabola: short steps where the slope is small.
 
-# %%
+# %% mystnb={"image": {"alt": "The parabola 4x² with twenty points on its right arm, closer together the nearer they are to the minimum."}}
 # %matplotlib inline
 from myoptim.lab import plots
 
@@ -178,14 +180,14 @@ grid = np.linspace(-2.2, 2.2, 200)
 axes.plot(grid, 4 * grid**2, color="#999999")
 axes.plot([x for x, _, _ in steep], [h for _, _, h in steep], "o-", color="#D55E00", markersize=4)
 axes.set(xlabel="x", ylabel="f")
-figure
+plots.show(figure, "02_gradient_descent_1")
 
 # %% [markdown]
 # ## How large a step?
 #
 # A step multiplies $x$ by $1 - 8\eta$. So $\eta = 1/8 = 0.125$ lands in the minimum in one step, up to $1/4$ it converges while changing sign, and above $1/4$ it diverges. Ten learning rates from 0.01 to 0.2, 100 iterations each:
 
-# %%
+# %% mystnb={"image": {"alt": "Ten loss curves on a logarithmic axis: the nearer a rate is to 1/8, the steeper its curve."}}
 rates = [round(float(lr), 6) for lr in np.linspace(0.01, 0.2, 10)]
 curves = {f"lr {lr:.3f}": np.array([h for _, _, h in descend(lr, 100)]) for lr in rates}
 
@@ -193,14 +195,14 @@ figure = plots.new_figure("4x²: one loss curve per learning rate", panel_size=(
 (axes,) = figure.axes
 plots.loss_curves(axes, curves, styled=plots.sweep_styles(list(curves)))
 plots.legend(figure)
-figure
+plots.show(figure, "02_gradient_descent_2")
 
 # %%
 print("lr      1 - 8 lr  loss after 100 iterations")
 for lr, curve in zip(rates, curves.values(), strict=True):
     print(f"{lr:.4f}  {1 - 8 * lr:+.4f}  {curve[-1]:.3g}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 factors = [abs(1 - 8 * lr) for lr in rates]
 finals = [curve[-1] for curve in curves.values()]
 assert len(rates) == 10 and all(len(curve) == 100 for curve in curves.values())
@@ -230,7 +232,7 @@ assert descend(0.24, 2)[1][0] < 0
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The answers, checked.
 assert {height for _, _, height in descend(0.25, 50)} == {16.0}
 assert [x for x, _, _ in descend(0.25, 4)] == [2, -2, 2, -2]

@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 03 Momentum and Nesterov
 #
-# ## The idea
+# ## The idea: remember, and let the zigzag cancel
 #
 # Gradient descent forgets. In a ravine it runs from wall to wall, and each step undoes most of the last one. If it remembered its recent gradients and stepped along their sum, the wall-to-wall parts would cancel, and the part along the floor would add up. That is momentum.
 #
-# ## The mathematics
+# ## The mathematics: sums that fade
 #
 # ### Exponentially weighted averages
 #
@@ -28,7 +28,9 @@
 #
 # One number remembers the whole past, with weights that fade: the gradient of $k$ steps ago counts $(1-\beta)\beta^k$. The weights sum to one, nearly all of it in the first $1/(1-\beta)$ or so terms.
 
-# %%
+# %% mystnb={"image": {"alt": "Four curves of weights that fall with k: the larger β, the lower the start and the longer the tail."}}
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -46,12 +48,12 @@ for (beta, w), colour in zip(weights.items(), plots.COLOURS.values(), strict=Fal
     axes.plot(k, w, color=colour, label=f"β = {beta}, sum {w.sum():.4f}")
 axes.set(xlabel="k", ylabel="weight")
 axes.legend(frameon=False)
-figure
+plots.show(figure, "03_momentum_and_nesterov_1")
 
 # %%
 print(weights[0.9].sum())
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert weights[0.9].sum() == 0.9999734386011124
 assert all(np.isclose(w.sum(), 1 - beta**100) for beta, w in weights.items())
 
@@ -66,11 +68,62 @@ assert all(np.isclose(w.sum(), 1 - beta**100) for beta, w in weights.items())
 #
 # ### Nesterov
 #
-# The buffer will carry the parameter by $-\eta\mu b$ in any case. Nesterov takes the gradient there, ahead, instead of here. With the look-ahead point itself as the parameter, this becomes
+# The buffer will carry the parameter by $-\eta\mu b$ in any case. Nesterov takes the gradient there, ahead, instead of here. In the paper's letters, with $\varphi$ for the parameter:
 #
-# $$b_t = \mu\, b_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta\,(g_t + \mu\, b_t)$$
+# $$b_t = \mu\, b_{t-1} + \nabla f(\varphi_{t-1} - \eta\mu\, b_{t-1}), \qquad \varphi_t = \varphi_{t-1} - \eta\, b_t$$
 #
-# ## The code
+# A training loop cannot do that: the gradient that `backward` leaves belongs to the point where the parameters *are*. So let the parameters be the point ahead,
+#
+# $$\theta_t = \varphi_t - \eta\mu\, b_t$$
+#
+# and the gradient $g_t$ is taken at $\theta_{t-1}$, as it should be. How does $\theta$ move? Put in $\varphi_t = \varphi_{t-1} - \eta\, b_t$, then $\varphi_{t-1} = \theta_{t-1} + \eta\mu\, b_{t-1}$, then $b_t - \mu\, b_{t-1} = g_t$:
+#
+# $$\theta_t = \varphi_{t-1} - \eta\, b_t - \eta\mu\, b_t = \theta_{t-1} - \eta\,(b_t - \mu\, b_{t-1}) - \eta\mu\, b_t = \theta_{t-1} - \eta\,(g_t + \mu\, b_t)$$
+#
+# That is the rule which torch and this package have. The sketch shows both: $\varphi$ walks along the circles, $\theta$ along the dots, and each dot lies one $-\eta\mu b$ ahead of its circle.
+
+
+# %% mystnb={"image": {"alt": "A sketch of four steps in a plane: hollow circles for the paper's points, each with a dashed arrow ahead to a dot, the parameter; solid arrows lead from each dot to the next circle."}}
+def papers_form(gradient, start, lr, momentum, steps):
+    """φ and θ of the paper's form before the first and after every step."""
+    phi, b = np.array(start), np.zeros(2)
+    rows = [(phi, phi)]
+    for _ in range(steps):
+        b = momentum * b + gradient(phi - lr * momentum * b)
+        phi = phi - lr * b
+        rows.append((phi, phi - lr * momentum * b))
+    return rows
+
+
+def slope(point):
+    """Of (x² + 4y²) / 2."""
+    return point * np.array([1.0, 4.0])
+
+
+sketch = papers_form(slope, (-2.0, 1.0), lr=0.15, momentum=0.7, steps=4)
+figure = plots.new_figure("Four steps of Nesterov", panel_size=(5.6, 3.6))
+(axes,) = figure.axes
+for (phi, theta), (next_phi, _) in pairwise(sketch):
+    axes.annotate("", next_phi, theta, arrowprops={"arrowstyle": "->", "color": "#D55E00"})
+    axes.annotate("", theta, phi, arrowprops={"arrowstyle": "->", "linestyle": "--"})
+phis, thetas = np.swapaxes(sketch, 0, 1)
+axes.plot(*phis.T, "o", color="white", markeredgecolor="black", label="φ, the paper's")
+axes.plot(*thetas.T, "o", color=plots.COLOURS["Nesterov"], markersize=4, label="θ, the parameters")
+axes.plot([], [], "--", color="black", label="ahead: −η μ b")
+axes.plot([], [], color="#D55E00", label="the gradient there: −η g")
+axes.legend(frameon=False, fontsize="small")
+plots.show(figure, "03_momentum_and_nesterov_2")
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
+theta = torch.tensor([-2.0, 1.0], dtype=torch.float64, requires_grad=True)
+optimizer = optim.Nesterov([theta], lr=0.15, momentum=0.7)
+for _, ahead in sketch[1:]:
+    theta.grad = torch.from_numpy(slope(theta.detach().numpy()))
+    optimizer.step()
+    assert np.allclose(theta.detach().numpy(), ahead, rtol=1e-14)
+
+# %% [markdown]
+# ## The code: on a parabola momentum only overshoots
 #
 # $f(x) = 4x^2$ once more, from $x = 2$: learning rate 0.01 with momentum 0.9, against 0.03 with none.
 
@@ -96,7 +149,7 @@ print("after  with momentum            without")
 for step in (1, 2, 3, 10, 50, 100):
     print(f"{step:5}  {rolling[step]:<23}  {walking[step]}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 SHOWN = (1, 2, 3, 10, 50, 100)
 assert [rolling[step] for step in SHOWN] == [
     1.840000033378601,
@@ -120,9 +173,9 @@ assert rolling == descend(torch.optim.SGD, lr=0.01, momentum=0.9)
 # %% [markdown]
 # With momentum $x$ overshoots: after ten steps it stands on the other side. Here, in one dimension, momentum is of no use. A ball needs a valley with a long floor.
 #
-# ## The picture
+# ## The picture: looking ahead brakes earlier
 
-# %%
+# %% mystnb={"image": {"alt": "Three curves of x over the steps: without momentum x falls to zero, with it x swings to both sides, with Nesterov less so."}}
 figure = plots.new_figure("4x²: momentum overshoots", panel_size=(5.6, 3.2))
 (axes,) = figure.axes
 looking = descend(optim.Nesterov, lr=0.01, momentum=0.9)
@@ -132,10 +185,12 @@ axes.plot(walking, color=plots.COLOURS["SGD"], label="lr 0.03, no momentum")
 axes.axhline(0, color="#cccccc", linewidth=0.8)
 axes.set(xlabel="step", ylabel="x")
 axes.legend(frameon=False)
-figure
+plots.show(figure, "03_momentum_and_nesterov_3")
 
 # %%
 print("farthest beyond the minimum:", min(rolling), "and with Nesterov", min(looking))
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert min(rolling) < min(looking) < 0  # looking ahead brakes earlier
 
 # %% [markdown]
@@ -143,20 +198,20 @@ assert min(rolling) < min(looking) < 0  # looking ahead brakes earlier
 #
 # $f(x, y) = (x^2 + 50 y^2)/2$: fifty times steeper across than along. The race runs each optimizer beside its torch twin, and tells if a single bit differs.
 
-# %%
+# %% mystnb={"image": {"alt": "Loss curves and paths of SGD, Momentum and Nesterov in a ravine: SGD zigzags, Momentum swings, Nesterov does not cross as often."}}
 from myoptim.lab.problems import get_problem
 from myoptim.lab.race import Racer, draw, line_up, race
 
 ravine = get_problem("ravine")
 results = race(ravine, line_up(["SGD", "Momentum", "Nesterov"]))
-draw(ravine, results)
+plots.show(draw(ravine, results), "03_momentum_and_nesterov_4")
 
 # %%
 print(f"{'':9} lr     loss after {ravine.steps} steps")
 for result in results:
     print(f"{result.racer.label:9} {result.finish.lr:<5}  {result.finish.loss:.3g}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 plain, momentum, nesterov = (result.finish.loss for result in results)
 assert nesterov < momentum < plain / 5
 assert all(result.difference == "" for result in results)  # every bit as torch's
@@ -182,7 +237,7 @@ for name, given in settings.items():
     rates[name] = (losses[90] / losses[40]) ** (1 / 100)  # the loss is the error squared
     print(f"{name:9} measured {rates[name]:.3f}, predicted {predicted[name]:.3f}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert abs(rates["SGD"] - predicted["SGD"]) < 0.001
 assert abs(rates["Momentum"] - predicted["Momentum"]) < 0.02
 
@@ -202,7 +257,7 @@ assert abs(rates["Momentum"] - predicted["Momentum"]) < 0.02
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The answers, checked.
 x = torch.tensor(0.0, requires_grad=True)
 optimizer = optim.Momentum([x], lr=0.1)

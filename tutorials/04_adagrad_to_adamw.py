@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 04 Adagrad, RMSprop, Adam, AdamW
 #
-# ## The idea
+# ## The idea: each cures its predecessor's fault
 #
 # Four optimizers, each the cure of its predecessor's fault. The story is told in one dimension at a time, with gradients that we prescribe, so that nothing but the rule can be the cause of what we see.
 #
-# ## The mathematics
+# ## The mathematics: four denominators
 #
 # All four divide the gradient, element by element, by a measure of its own size. They differ in how they measure it:
 #
@@ -31,7 +31,7 @@
 #
 # The formulas stand below, each beside the fault that it cures.
 #
-# ## The code
+# ## The code: gradients given, steps read off
 #
 # One function serves the whole tutorial: it hands an optimizer the gradients that we want and writes down how far each step moves the parameter.
 
@@ -78,7 +78,7 @@ print("Adagrad's steps:", steps_taken(optim.Adagrad, unequal, lr=0.1)[0])
 #
 # The scale of the gradient cancels. The first step is $\eta$ long in both elements.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert np.allclose(steps_taken(optim.Adagrad, unequal, lr=0.1)[0], -0.1)
 
 # %% [markdown]
@@ -92,7 +92,7 @@ assert np.allclose(steps_taken(optim.Adagrad, unequal, lr=0.1)[0], -0.1)
 #
 # $$v_t = \alpha\, v_{t-1} + (1-\alpha)\, g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{v_t} + \varepsilon}$$
 
-# %%
+# %% mystnb={"image": {"alt": "Step lengths on logarithmic axes: Adagrad's fall without end, RMSprop's stay, also after a burst of large gradients."}}
 burst = np.ones(1000)
 burst[:10] = 100.0
 
@@ -109,19 +109,20 @@ for axes, gradients, title in zip(
     axes.set_title(title, fontsize="medium")
     axes.set_xlabel("step")
 plots.legend(figure)
-figure
+plots.show(figure, "04_adagrad_to_adamw_1")
 
 # %%
 adagrad = -steps_taken(optim.Adagrad, np.ones(1000), lr=1.0)[:, 0]
 rmsprop = -steps_taken(optim.RMSprop, np.ones(1000), lr=1.0)[:, 0]
-assert np.allclose(adagrad, 1 / np.sqrt(np.arange(1, 1001)))
-assert np.allclose(rmsprop[-1], 1, rtol=1e-4)
-
 after_burst = {
     name: -steps_taken(optim.OPTIMIZERS[name], burst, lr=1.0)[-1, 0]
     for name in ("Adagrad", "RMSprop")
 }
 print("after the burst:", {name: round(float(step), 3) for name, step in after_burst.items()})
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
+assert np.allclose(adagrad, 1 / np.sqrt(np.arange(1, 1001)))
+assert np.allclose(rmsprop[-1], 1, rtol=1e-4)
 assert after_burst["Adagrad"] < 0.01 and after_burst["RMSprop"] > 0.9
 
 # %% [markdown]
@@ -139,7 +140,7 @@ assert after_burst["Adagrad"] < 0.01 and after_burst["RMSprop"] > 0.9
 #
 # Why $1 - \beta^t$? Because the weights in the average sum to that: $\sum_{k<t} (1-\beta)\beta^k = 1 - \beta^t$. Divided by it, they sum to one, and what comes out is an average.
 
-# %%
+# %% mystnb={"image": {"alt": "Left the averages m and v of a constant gradient, rising from zero to one, v a hundred times later; right the lengths of the steps: too long for hundreds of steps without correction, one learning rate with it."}}
 t = np.arange(1, 1001)
 m, v = 1 - 0.9**t, 1 - 0.999**t  # the averages of a gradient that is always 1
 uncorrected = m / np.sqrt(v)
@@ -158,14 +159,11 @@ lengths.semilogx(t, uncorrected, color="#7F7F7F", label="without correction")
 lengths.semilogx(t, corrected, color=plots.COLOURS["Adam"], label="Adam")
 lengths.legend(frameon=False)
 lengths.set(xlabel="step", title="length of each step", ylim=(0, None))
-figure
+plots.show(figure, "04_adagrad_to_adamw_2")
 
 # %%
 print(f"first step {uncorrected[0]:.3f} without correction, {corrected[0]:.3f} with")
 print(f"longest    {uncorrected.max():.3f} without correction, {corrected.max():.3f} with")
-assert np.isclose(uncorrected[0], 0.1 / 0.001**0.5)  # 3.16
-assert np.allclose(corrected, 1, rtol=1e-6)
-
 state = {}
 x = torch.zeros(1, requires_grad=True)
 adam = optim.Adam([x])
@@ -177,6 +175,10 @@ print(
     "v =",
     adam.state[x]["exp_avg_sq"].item(),
 )
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
+assert np.isclose(uncorrected[0], 0.1 / 0.001**0.5)  # 3.16
+assert np.allclose(corrected, 1, rtol=1e-6)
 assert np.isclose(adam.state[x]["exp_avg"].item(), 0.1)
 assert np.isclose(adam.state[x]["exp_avg_sq"].item(), 0.001)
 
@@ -191,7 +193,7 @@ assert np.isclose(adam.state[x]["exp_avg_sq"].item(), 0.001)
 #
 # $$\theta_t = (1 - \eta\lambda)\,\theta_{t-1} - \eta\,\frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}$$
 
-# %%
+# %% mystnb={"image": {"alt": "Two panels of weights under decay: with Adam one of the two hardly decays and the other too fast, with AdamW both follow the dotted line."}}
 random = np.random.default_rng(0)
 signs = random.choice([-1.0, 1.0], size=(1000, 2))
 noise = signs * np.array([10.0, 0.1])
@@ -208,10 +210,12 @@ for axes, name in zip(figure.axes, ("Adam", "AdamW"), strict=True):
     axes.plot((1 - 1e-3 * 0.5) ** np.arange(1000), "k:", label="the decay alone")
     axes.set(xlabel="step", title=name, ylim=(0, 1.1))
 figure.axes[0].legend(frameon=False, fontsize="small")
-figure
+plots.show(figure, "04_adagrad_to_adamw_3")
 
 # %%
 print("left of each weight:", {name: end.round(2).tolist() for name, end in left.items()})
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 alone = (1 - 1e-3 * 0.5) ** 1000
 assert left["Adam"][0] > 0.9  # hardly decayed
 assert left["Adam"][1] < 0.4  # much more than it should be
@@ -224,14 +228,14 @@ assert np.abs(left["AdamW"] - alone).max() < 0.07
 #
 # Beale's function: a plateau, a bend, and a long flat valley to the minimum at (3, 0.5). Every optimizer at the lab's learning rate for it, each beside its torch twin.
 
-# %%
+# %% mystnb={"image": {"alt": "Loss curves and paths on Beale's function: all turn into the long valley, at different speeds."}}
 from myoptim.lab.problems import get_problem
 from myoptim.lab.race import draw, line_up, race
 
 beale = get_problem("beale")
 names = ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"]
 results = race(beale, line_up(names))
-draw(beale, results)
+plots.show(draw(beale, results), "04_adagrad_to_adamw_4")
 
 # %%
 print("optimizer  lr     final loss  distance to the minimum")
@@ -240,7 +244,7 @@ for result in results:
         f"{result.racer.label:9}  {result.finish.lr:<5}  {result.finish.loss:10.2e}  {result.distance:.3f}"
     )
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 losses = {result.racer.label: result.finish.loss for result in results}
 assert all(result.difference == "" for result in results)  # every bit as torch's
 assert losses["Adam"] < losses["SGD"] / 10
@@ -263,7 +267,7 @@ assert losses["Adam"] < losses["SGD"] / 10
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The answers, checked.
 alternating = (-1.0) ** np.arange(20_000)
 assert np.isclose(abs(steps_taken(optim.Adam, alternating, lr=1.0)[-1, 0]), 0.1 / 1.9, rtol=1e-3)

@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 05 Linear regression
 #
-# ## The idea
+# ## The idea: a line, found by steps
 #
 # The simplest model, $y = wx + b$, trained in the way that large models are: a module, a loss, a `DataLoader`, an optimizer. Because the answer is known in closed form, we can see how near each optimizer comes to it. Two data sets: a hundred noisy points, taken one at a time, and fifteen points, taken all at once.
 #
-# ## The mathematics
+# ## The mathematics: a bowl
 #
 # The mean squared error $L(w, b) = \frac1n \sum_i (w x_i + b - y_i)^2$ has the gradient
 #
@@ -43,7 +43,6 @@ x = torch.arange(-5, 5, 0.1).view(-1, 1)
 y = -5 * x + 1 + 0.4 * torch.randn(x.size())
 loader = DataLoader(TensorDataset(x, y), batch_size=1)
 criterion = nn.MSELoss()
-assert x.shape == (100, 1)
 
 
 def fit(optimizer_class, epochs=20, lr=0.01):
@@ -71,7 +70,7 @@ for name, (model, losses) in runs.items():
         f"{name:9}  {model.weight.item():6.3f}  {model.bias.item():6.3f}   {losses[-100:].mean():.4f}"
     )
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 sgd, sgd_losses = runs["SGD"]
 adam, adam_losses = runs["Adam"]
 assert len(sgd_losses) == len(adam_losses) == 2000
@@ -81,9 +80,9 @@ assert abs(adam.weight.item() + 5.2) < 0.2 and abs(adam.bias.item() + 5.5) < 0.5
 assert abs(adam_losses[-100:].mean() - 47) < 5
 
 # %% [markdown]
-# ## The picture
+# ## The picture: SGD is there, Adam on its way
 
-# %%
+# %% mystnb={"image": {"alt": "The mean loss per epoch of SGD and Adam, and the fitted line among the observations."}}
 # %matplotlib inline
 from myoptim.lab import plots
 
@@ -95,7 +94,7 @@ for name, (model, _) in runs.items():
     lines.plot(x, model(x).detach(), color=plots.COLOURS[name], label=name)
 lines.set(xlabel="x", ylabel="y")
 plots.legend(figure)
-figure
+plots.show(figure, "05_linear_regression_1")
 
 # %% [markdown]
 # On this problem SGD converges faster. Its steps are proportional to the gradient, which is large while the line is far off. Adam's steps are about `lr` long whatever the gradient: the bias has 21 to go, and 2,000 steps of at most 0.01, many of them undone by the next observation, do not get it there. Give Adam a rate that fits the distance and it arrives as well:
@@ -103,6 +102,8 @@ figure
 # %%
 faster, faster_losses = fit(optim.Adam, lr=0.1)
 print(f"Adam at lr 0.1: {faster.weight.item():.3f}, {faster.bias.item():.3f}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert abs(faster.weight.item() + 5) < 0.3 and abs(faster.bias.item() - 1) < 0.3
 
 # %% [markdown]
@@ -133,11 +134,11 @@ for epoch in range(1, EPOCHS + 1):
         printed.append(loss.item())
 
 # %% [markdown]
-# The loss at every 200th epoch, ten to a row:
+# Every 200th loss was kept. A few of the 500:
 
 # %%
-for row in range(0, len(printed), 10):
-    print(f"{(row + 1) * EVERY:6} ", " ".join(f"{loss:.6f}" for loss in printed[row : row + 10]))
+for epoch in (200, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000):
+    print(f"{epoch:7,}  {printed[epoch // EVERY - 1]:.6f}")
 
 # %% [markdown]
 # The least-squares answer, from numpy:
@@ -151,19 +152,20 @@ print(f"least squares  {slope:.8f}  {intercept:.8f}  {least:.8f}")
 print(f"after 100,000  {model.weight.item():.8f}  {model.bias.item():.8f}  {final:.8f}")
 
 # %%
+points = np.array(points_x)
+hessian = 2 * np.array([[np.mean(points**2), np.mean(points)], [np.mean(points), 1]])
+low, high = np.linalg.eigvalsh(hessian)
+print(f"curvatures {low:.4f} and {high:.2f}, ratio {high / low:.0f}")
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert len(printed) == 500
 assert abs(slope - 0.27254837) < 1e-8
 assert abs(intercept - 0.62472669) < 1e-8
 assert abs(least - 0.15119140) < 1e-8
 assert abs(final - least) < 1e-4
-
-points = np.array(points_x)
-hessian = 2 * np.array([[np.mean(points**2), np.mean(points)], [np.mean(points), 1]])
-low, high = np.linalg.eigvalsh(hessian)
-print(f"curvatures {low:.4f} and {high:.2f}, ratio {high / low:.0f}")
 assert round(high / low) == 379
 
-# %%
+# %% mystnb={"image": {"alt": "Left the loss above its minimum on logarithmic axes, a long straight fall; right fifteen points and the line through them."}}
 figure = plots.new_figure("Fifteen points", panels=2, panel_size=(4.8, 3.6))
 curve, line = figure.axes
 curve.loglog(np.arange(1, 501) * EVERY, np.array(printed) - least, color=plots.COLOURS["SGD"])
@@ -172,7 +174,7 @@ line.plot(points_x, points_y, "o", color="#999999")
 ends = np.array([2.0, 11.0])
 line.plot(ends, model.weight.item() * ends + model.bias.item(), color=plots.COLOURS["SGD"])
 line.set(xlabel="x", ylabel="y")
-figure
+plots.show(figure, "05_linear_regression_2")
 
 # %% [markdown]
 # ## Exercises
@@ -190,7 +192,7 @@ figure
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The answers, checked.
 standard = (x15 - x15.mean()) / x15.std(correction=0)
 model = nn.Linear(1, 1).to(device)

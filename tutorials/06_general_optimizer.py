@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 06 PyTorch as a general optimizer
 #
-# ## The idea
+# ## The idea: anything with a gradient
 #
 # Nothing here is about networks. An optimizer minimizes any function that autograd can differentiate: the misfit of a formula to measurements, or an objective with constraints. Where a classic method exists, it is a good judge of ours.
 #
@@ -80,17 +80,19 @@ print(
 )
 
 # %%
-assert 0.69 <= a <= 0.70 and 0.0097 <= k <= 0.0099 and 0.198 <= b <= 0.201
-assert 0.25 <= losses[0] <= 0.30 and round(losses[-1], 3) == 0.020
 fallen = (losses[0] - losses) / (losses[0] - losses[-1])
 flat = int(np.argmax(fallen > 0.98)) + 1
 print("98 % of the fall is made after", flat, "iterations; then the curve is flat")
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
+assert 0.69 <= a <= 0.70 and 0.0097 <= k <= 0.0099 and 0.198 <= b <= 0.201
+assert 0.25 <= losses[0] <= 0.30 and round(losses[-1], 3) == 0.020
 assert 600 <= flat <= 700
 
 # %% [markdown]
 # ### The picture
 
-# %%
+# %% mystnb={"image": {"alt": "Three panels: noisy points that decay, the loss falling and going flat, the fitted curve through the points."}}
 figure = plots.new_figure("An exponential decay, fitted by Adam", panels=3, panel_size=(4, 3.2))
 data, curve, both = figure.axes
 data.plot(x, y, ".", color="#999999", markersize=2)
@@ -100,7 +102,7 @@ curve.set(xlabel="iteration", ylabel="RMSE", ylim=(0, None), title="the loss")
 both.plot(x, y, ".", color="#999999", markersize=2)
 both.plot(x, model(torch.tensor(x)).detach(), color=plots.COLOURS["Adam"])
 both.set(xlabel="x", title="the fit")
-figure
+plots.show(figure, "06_general_optimizer_1")
 
 # %% [markdown]
 # ### Beside scipy
@@ -119,7 +121,7 @@ print("       a        k         b        RMSE")
 print(f"Adam   {a:.5f}  {k:.6f}  {b:.5f}  {losses[-1]:.6f}")
 print(f"scipy  {best[0]:.5f}  {best[1]:.6f}  {best[2]:.5f}  {best_rmse:.6f}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert best_rmse <= losses[-1] < best_rmse * 1.01
 assert np.allclose([a, k, b], best, rtol=0.02)
 
@@ -136,7 +138,7 @@ for seed in range(5):
         [round(w, 4) for w in other.weights.tolist()],
     )
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert [end < 0.0205 for end in ends] == [True, True, True, False, True]
 
 # %% [markdown]
@@ -204,12 +206,12 @@ slsqp = optimize.minimize(
 print("closed form", tilted(lam).round(4), "multiplier", lam)
 print("SLSQP      ", slsqp.x.round(4))
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert np.allclose(p, tilted(lam), atol=1e-6)
 assert abs(multiplier.item() - lam) < 1e-6
 assert np.allclose(slsqp.x, tilted(lam), atol=1e-3)
 
-# %%
+# %% mystnb={"image": {"alt": "Bars of the six faces' probabilities, growing towards six, with marks of the closed form at their tops; and the violation of the constraint falling."}}
 figure = plots.new_figure("The loaded die", panels=2, panel_size=(4.4, 3.2))
 bars, course = figure.axes
 bars.bar(np.arange(1, 7), p, color="#56B4E9", label="found")
@@ -218,7 +220,7 @@ bars.set(xlabel="face", ylabel="probability")
 bars.legend(frameon=False)
 course.semilogy(np.abs([violation for _, violation in history]), color=plots.COLOURS["Adam"])
 course.set(xlabel="step", ylabel="|mean - 4.5|")
-figure
+plots.show(figure, "06_general_optimizer_2")
 
 # %% [markdown]
 # ## Exercises
@@ -236,7 +238,7 @@ figure
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The first answer, checked.
 z = torch.zeros(6, dtype=torch.float64, requires_grad=True)
 optimizer = optim.Adam([z], lr=0.05)

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 07 Swapping into a training loop
 #
-# ## The idea
+# ## The idea: change one line, lose nothing
 #
 # A practitioner has a training loop that works. Changing one import must not change the result: not by a little, not at all.
 #
@@ -24,11 +24,11 @@
 #
 # We train a small network on real data, with `torch.optim` and with `myoptim`, from the same start on the same minibatches, and compare every loss. Then we interrupt a run in the middle and hand its checkpoint to the other library.
 #
-# ## The mathematics
+# ## The mathematics: none is new
 #
 # The network is a softmax classifier with one hidden layer, $p = \operatorname{softmax}(W_2 \max(0, W_1 x + b_1) + b_2)$, trained on the cross-entropy $-\log p_y$. But the mathematics of the optimizer is no longer enough. Floating-point addition is not associative: two programs that compute the same formula in another order differ in the last bit, and training amplifies this until the curves part. «The same» here means the same operations in the same order.
 #
-# ## The code
+# ## The code: seven runs, seven twins
 #
 # The digits that come with scikit-learn: 1,797 images of 8×8 pixels.
 
@@ -101,17 +101,17 @@ for name, ours in myoptim.OPTIMIZERS.items():
     print(f"{name:9} last loss {curves[name][-1]:.4f}  accuracy {accuracy(model):.1%}  ", end="")
     print("every loss and every weight equal" if equal[name] else "DIFFERENT")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert all(equal.values()) and len(equal) == 7
 assert all(len(curve) == EPOCHS * 30 for curve in curves.values())
 assert all(np.mean(curve[-30:]) < 0.5 for curve in curves.values())
 
 # %% [markdown]
-# ## The picture
+# ## The picture: seven curves, and no difference to be seen
 #
 # Seven curves of ours, and no visible difference to torch's, because there is none.
 
-# %%
+# %% mystnb={"image": {"alt": "Seven loss curves on the digits data, all falling below one half."}}
 # %matplotlib inline
 from myoptim.lab import plots
 
@@ -120,7 +120,7 @@ figure = plots.new_figure("Digits: cross-entropy, mean of 10 steps", panel_size=
 smooth = {name: np.array(curve) for name, curve in curves.items()}
 plots.loss_curves(axes, smooth, window=10)
 plots.legend(figure)
-figure
+plots.show(figure, "07_swapping_in_1")
 
 # %% [markdown]
 # ### A checkpoint, handed over in the middle
@@ -157,7 +157,7 @@ to_torch, _ = handed_over(myoptim.AdamW, torch.optim.AdamW, **plain)
 print("torch to myoptim:", "equal" if to_ours == whole else "DIFFERENT")
 print("myoptim to torch:", "equal" if to_torch == whole else "DIFFERENT")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert whole == to_ours == to_torch == curves["AdamW"]
 
 # %% [markdown]
@@ -185,7 +185,7 @@ ours, model = with_schedule(myoptim.AdamW)
 torchs, _ = with_schedule(torch.optim.AdamW, foreach=False)
 print("equal" if ours == torchs else "DIFFERENT", f"accuracy {accuracy(model):.1%}")
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert ours == torchs
 assert isinstance(myoptim.AdamW([torch.zeros(1)]), torch.optim.Optimizer)
 assert accuracy(model) > 0.9
@@ -206,7 +206,7 @@ assert accuracy(model) > 0.9
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The first answer, checked.
 model, fused = new_model(), new_model()
 train_epochs(model, myoptim.AdamW(model.parameters(), lr=3e-3), range(EPOCHS))

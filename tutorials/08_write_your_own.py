@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 08 Write your own optimizer
 #
-# ## The idea
+# ## The idea: a file with one method
 #
 # Everyone should write Adam once. Everyone makes a mistake in it, and the loss falls all the same, so that the mistake stays. In this tutorial we write one, with a mistake that many have made, find where it first differs from the reference, have it diagnosed, and mend it.
 #
-# ## The mathematics
+# ## The mathematics: Adam once more
 #
 # $$
 # \begin{aligned}
@@ -37,7 +37,7 @@
 # - **Missing gradients**: skip parameters whose `.grad` is None.
 # - **In place**: change the tensor that the model holds; leave its gradient alone.
 #
-# ## The code
+# ## The code: an attempt
 #
 # A first attempt, in a file, as one would hand it in. Can you see the mistake?
 
@@ -96,6 +96,8 @@ attempt = f"{submission}:Adam"
 ours = trace("Adam", "rosenbrock", steps=500)
 mine = trace(attempt, "rosenbrock", steps=500, settings={"lr": ours.settings["lr"]})
 print("loss after 500 steps:", ours.losses[-1], "Adam,", mine.losses[-1], "the attempt")
+
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert mine.losses[-1] < ours.losses[-1] < ours.losses[0] / 100
 
 # %% [markdown]
@@ -109,7 +111,7 @@ from myoptim.lab.compare import compare
 found = compare("Adam", attempt, tolerance=64)
 print(str(found).replace(folder.name, "…"))
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert not found.equal and not found.only_rounding
 assert found.first_divergence.step == 1
 assert (found.first_divergence.param, found.first_divergence.quantity) == ("bias", "param")
@@ -123,15 +125,17 @@ assert (found.first_divergence.param, found.first_divergence.quantity) == ("bias
 #
 # What differs between the first parameter and the second, in one step?
 #
-# ## The picture
+# ## The picture: apart from the first step on
 #
 # How far the two are apart, step by step: far more than rounding, from the first step on.
 
-# %%
+# %% mystnb={"image": {"alt": "The difference between the two optimizers over the steps, large from the first."}}
 # %matplotlib inline
+from myoptim.lab import plots
+
 figure = found.plot()
 figure.suptitle("Adam (A) and the attempt (B)", x=0.01, horizontalalignment="left")
-figure
+plots.show(figure, "08_write_your_own_1")
 
 # %% [markdown]
 # ### Diagnose
@@ -150,7 +154,7 @@ def myoptim(*arguments):
 code, report = myoptim("check", submission, "--seed", 0)
 print(report)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert code == 1
 assert "diagnosis: t-per-parameter" in report
 
@@ -177,7 +181,7 @@ print(str(found).replace(folder.name, "…"))
 code, report = myoptim("check", submission, "--seed", 0)
 print(report)
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert found.only_rounding
 assert code == 0
 
@@ -202,7 +206,7 @@ submission.write_text(exact)
 found = compare("Adam", attempt)
 print(str(found).replace(folder.name, "…"))
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 assert found.max_ulp == 0
 
 # %% [markdown]
@@ -223,7 +227,7 @@ assert found.max_ulp == 0
 #
 # </details>
 
-# %% tags=["hide-cell"]
+# %% jupyter={"source_hidden": true} tags=["hide-cell"]
 # The first two answers, checked.
 submission.write_text(
     text.replace('(v_hat.sqrt() + group["eps"])', '(v_hat + group["eps"]).sqrt()')

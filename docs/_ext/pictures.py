@@ -3,17 +3,28 @@
 ```{race} ravine SGD Adam
 :alt: what there is to see
 ```
+
+It is drawn four times: for a wide page and for a phone, for a light page and for a dark one.
 """
 
 from __future__ import annotations
 
-import os
+import html
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from myoptim.lab import plots
+from myoptim.lab.problems import get_problem
+from myoptim.lab.race import draw, line_up, race
+
+FOLDER = "_images"
+PHONE = "(max-width: 45em)"
 
 
 class Race(SphinxDirective):
@@ -25,25 +36,35 @@ class Race(SphinxDirective):
     option_spec = {"alt": directives.unchanged_required, "steps": directives.positive_int}
 
     def run(self) -> list[nodes.Node]:
-        from myoptim.lab.problems import get_problem
-        from myoptim.lab.race import draw, line_up, race
-
         problem, names = get_problem(self.arguments[0]), self.arguments[1].split()
         steps = self.options.get("steps")
-        folder = Path(self.env.doctreedir) / "pictures"
+        results = race(problem, line_up(names), steps=steps)
+        stem = "-".join([problem.name, *names, str(steps or problem.steps)])
+        folder = Path(self.env.app.outdir) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        picture = folder / f"{'-'.join([problem.name, *names, str(steps or problem.steps)])}.png"
-        figure = draw(problem, race(problem, line_up(names), steps=steps))
-        figure.savefig(picture, dpi=90)
-        here = Path(self.env.doc2path(self.env.docname)).parent
-        image = nodes.image(
-            uri=Path(os.path.relpath(picture, here)).as_posix(), alt=self.options["alt"]
-        )
+        root = "../" * self.env.docname.count("/") + FOLDER
+        pictures = ""
+        for theme, settings in (("light", {}), ("dark", plots.DARK)):
+            sources: dict[str, str] = {}
+            for shape in ("wide", "narrow"):
+                name = f"{stem}-{theme}-{shape}.png"
+                with mpl.rc_context(settings):
+                    figure = draw(problem, results, narrow=shape == "narrow")
+                    figure.savefig(folder / name, dpi=90 if shape == "wide" else 110)
+                sources[shape] = f"{root}/{name}"
+            pictures += self.picture(theme, sources)
         caption = nodes.caption()
         text, messages = self.parse_inline(" ".join(self.content))
         caption += text
-        figure_node = nodes.figure("", image, caption)
+        figure_node = nodes.figure("", nodes.raw("", pictures, format="html"), caption)
         return [figure_node, *messages]
+
+    def picture(self, theme: str, sources: dict[str, Any]) -> str:
+        alt = html.escape(self.options["alt"])
+        return (
+            f'<picture class="only-{theme}"><source media="{PHONE}" srcset="{sources["narrow"]}">'
+            f'<img src="{sources["wide"]}" alt="{alt}"></picture>'
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

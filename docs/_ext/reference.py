@@ -2,10 +2,14 @@
 
     .. modules:: myoptim.lab
 
-documents every module of the package, one section each. Whatever public name the site lacks is a
-warning, which fails the build. Public are the names in `__all__`, else the classes and functions
-that a module defines, and their methods, without a leading underscore. The command line is
-documented by its own help.
+documents every module of the package, one section each, and
+
+    .. optimizers::
+
+every class of `myoptim.OPTIMIZERS` by its short name, which its module then leaves out. Whatever
+public name the site lacks is a warning, which fails the build. Public are the names in `__all__`,
+else the classes and functions that a module defines, and their methods, without a leading
+underscore. The command line is documented by its own help.
 """
 
 from __future__ import annotations
@@ -83,15 +87,30 @@ class Modules(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # a module may have come
         sections: list[nodes.Node] = []
+        homes = {name: cls.__module__ for name, cls in myoptim.OPTIMIZERS.items()}
         for module in modules(self.arguments[0]):
             name = module.__name__
             section = nodes.section(ids=[nodes.make_id(name)])
             section += nodes.title(text=name)
-            content = StringList([f".. automodule:: {name}"], source=name)
+            elsewhere = [cls for cls, home in homes.items() if home == name]
+            options = [f"   :exclude-members: {', '.join(elsewhere)}"] if elsewhere else []
+            content = StringList([f".. automodule:: {name}", *options], source=name)
             self.state.nested_parse(content, 0, section)
             sections.append(section)
         return sections
+
+
+class Optimizers(SphinxDirective):
+    """Every optimizer, as `myoptim.Adam`."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # one may have come
+        lines = [f".. autoclass:: myoptim.{name}" for name in myoptim.OPTIMIZERS]
+        container = nodes.container()
+        self.state.nested_parse(StringList(lines, source="myoptim"), 0, container)
+        return container.children
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
@@ -103,5 +122,6 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("modules", Modules)
+    app.add_directive("optimizers", Optimizers)
     app.connect("env-check-consistency", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,10 +1,13 @@
 """The directive `two-columns`: a function's source beside the formulas in its trailing comments.
 
     ```{two-columns} myoptim.algorithms.adam:adam
+    exp_avg.lerp_: Why this statement is written as it is.
     ```
 
-Everything is read from the source file at each build, which Sphinx repeats when the file changes.
-The module is not imported.
+Code and formulas are read from the source file at each build, which Sphinx repeats when the file
+changes; the module is not imported. The formulas are typeset from the parse that `myoptim prove`
+checks. The content says why, line by line: the beginning of a statement, a colon, a sentence; one
+that fits no statement, or two, is an error.
 """
 
 from __future__ import annotations
@@ -27,15 +30,16 @@ from pygments.lexers import PythonLexer
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from myoptim.lab.formulas import FormulaError, continues, parse
+
 
 @dataclass(frozen=True)
 class Line:
-    """One line of source: its code, its formula, and how far the formula is indented."""
+    """One line of source: its code and its formula."""
 
     number: int
     code: str
     formula: str
-    indent: int
 
 
 def find(source: str, name: str) -> ast.FunctionDef:
@@ -67,19 +71,11 @@ def split(source: str, function: ast.FunctionDef) -> tuple[list[Line], list[Line
     first = function.body[1 if documented else 0].lineno
     last = function.end_lineno or first
     head_end = function.body[0].lineno - 1
-    formula_columns = [
-        column + len(text) - len(text[1:].lstrip())
-        for row, (column, text) in comments.items()
-        if first <= row <= last
-    ]
-    margin = min(formula_columns, default=0)
 
     def line(row: int) -> Line:
         column, text = comments.get(row, (len(lines[row - 1]), ""))
         formula = text[1:].partition("#")[0].strip()  # what follows is for a type checker
-        start = column + len(text) - len(text[1:].lstrip())
-        code = lines[row - 1][:column].rstrip()
-        return Line(row, code, formula, start - margin if formula else 0)
+        return Line(row, lines[row - 1][:column].rstrip(), formula)
 
     return (
         [line(row) for row in range(function.lineno, head_end + 1)],
@@ -94,27 +90,66 @@ def highlighted(lines: list[Line]) -> Iterator[str]:
     yield from highlight(code, lexer, HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
 
 
-def render(source: str, name: str) -> str:
-    """The function as an HTML table of two columns, code and formula."""
+def typeset(formula: str) -> str:
+    """A formula as HTML for MathJax; in plain letters where it is no formula, but words."""
+    if not formula:
+        return ""
+    try:
+        if continues(formula):
+            tex = rf"\quad{{}}{formula[0]} {parse(formula[1:]).latex}".replace("−", "-")
+        else:
+            tex = parse(formula).latex
+    except FormulaError:
+        return html.escape(formula)
+    return (
+        f'<span class="math notranslate nohighlight">\\(\\displaystyle {html.escape(tex)}\\)</span>'
+    )
+
+
+def prose(text: str) -> str:
+    """A sentence as HTML: code between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def reasons(told: list[str], body: list[Line]) -> dict[int, str]:
+    """For each line that is told about its number and the sentence.
+
+    Raises:
+        LookupError: a beginning fits no line, or several.
+    """
+    found: dict[int, str] = {}
+    for text in told:
+        start, _, sentence = text.partition(": ")
+        fitting = [line.number for line in body if line.code.strip().startswith(start)]
+        if len(fitting) != 1 or not sentence:
+            raise LookupError(f"{start!r} begins {len(fitting)} lines, and should one")
+        found[fitting[0]] = sentence
+    return found
+
+
+def render(source: str, name: str, told: list[str] | None = None) -> str:
+    """The function as an HTML table of two columns, code and formula; below a line, why."""
     function = find(source, name)
     head, body = split(source, function)
+    why = reasons(told or [], body)
+    signature = "\n".join(highlighted(head))
     rows = [
-        f'<tr class="head"><td colspan="2"><pre>{code}</pre></td></tr>'
-        for code in highlighted(head)
+        '<tr class="head"><td colspan="2"><details><summary>What '
+        f"<code>{function.name}</code> takes</summary><pre>{signature}</pre></details></td></tr>"
     ]
     docstring = ast.get_docstring(function)
     if docstring:
-        summary = html.escape(docstring.split("\n\n")[0].replace("\n", " "))
-        summary = re.sub(r"`([^`]+)`", r"<code>\1</code>", summary)
+        summary = prose(docstring.split("\n\n")[0].replace("\n", " "))
         rows.append(f'<tr class="symbols"><td colspan="2"><p>{summary}</p></td></tr>')
     for line, code in zip(body, highlighted(body), strict=True):
-        formula = html.escape(line.formula)
-        style = f' style="padding-left: {line.indent * 0.5:g}em"' if line.indent else ""
-        kind = "line" if formula else "line bare"
+        kind = "line" if line.formula else "line bare"
         rows.append(
             f'<tr class="{kind}"><td><pre>{code or " "}</pre></td>'
-            f'<td class="formula"><span{style}>{formula}</span></td></tr>'
+            f'<td class="formula" title="{html.escape(line.formula)}">'
+            f"{typeset(line.formula)}</td></tr>"
         )
+        if line.number in why:
+            rows.append(f'<tr class="why"><td colspan="2">{prose(why[line.number])}</td></tr>')
     return f'<table class="two-columns highlight">{"".join(rows)}</table>'
 
 
@@ -122,6 +157,7 @@ class TwoColumns(SphinxDirective):
     """`module:function`, as a table."""
 
     required_arguments = 1
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         module, _, name = self.arguments[0].partition(":")
@@ -131,7 +167,8 @@ class TwoColumns(SphinxDirective):
         path = Path(spec.origin)
         self.env.note_dependency(path)
         try:
-            table = render(path.read_text(encoding="utf-8"), name)
+            told = [text for text in self.content if text.strip()]
+            table = render(path.read_text(encoding="utf-8"), name, told)
         except LookupError as error:
             raise self.error(f"{module}: {error}") from error
         caption = f"{'/'.join(module.split('.'))}.py, {name}: code left, formula right"

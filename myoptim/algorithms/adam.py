@@ -28,7 +28,8 @@ def adam(
     eps: float,
 ) -> None:
     """One step of Adam: θ = param, g = grad, m = exp_avg, v = exp_avg_sq, v̄ = max_exp_avg_sq (with
-    amsgrad), t = step (1 at first), η = lr, (β₁, β₂) = betas, ε = eps."""
+    amsgrad), t = step (1 at first), η = lr, (β₁, β₂) = betas, ε = eps; m̂ = m / (1 − β₁ᵗ),
+    v̂ = v / (1 − β₂ᵗ)."""
     beta1, beta2 = betas
     exp_avg.lerp_(grad, 1 - beta1)  #                                 m ← β₁ m + (1 − β₁) g
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #   v ← β₂ v + (1 − β₂) g²

@@ -24,7 +24,7 @@ def adamax(
     eps: float,
 ) -> None:
     """One step of Adamax: θ = param, g = grad, m = exp_avg, u = exp_inf, t = step (1 at first),
-    η = lr, (β₁, β₂) = betas, ε = eps."""
+    η = lr, (β₁, β₂) = betas, ε = eps; m̂ = m / (1 − β₁ᵗ)."""
     beta1, beta2 = betas
     exp_avg.lerp_(grad, 1 - beta1)  #                           m ← β₁ m + (1 − β₁) g
     size = grad.abs().add_(eps)  #                              |g| + ε

@@ -33,8 +33,8 @@ def asgd(param: Tensor, grad: Tensor, ax: Tensor, *, eta: float, mu: float, lamb
 def schedule(
     eta: Tensor, mu: Tensor, *, step: float, lr: float, lambd: float, alpha: float, t0: float
 ) -> None:
-    """ηₜ and μₜ for the next step, which is run after the rule: t = step, η = lr, Λ = lambd,
-    α = alpha, t₀ = t0."""
+    """ηₜ and μₜ for the next step, which is run after the rule: ηₜ = eta, μₜ = mu, t = step,
+    η = lr, Λ = lambd, α = alpha, t₀ = t0."""
     eta.fill_(torch.as_tensor(lr / (1 + lambd * lr * step) ** alpha))  #  ηₜ ← η / (1 + Λ η t)^α
     mu.fill_(torch.as_tensor(1 / at_least_one(step - t0)))  #             μₜ ← 1 / max(1, t − t₀)
 

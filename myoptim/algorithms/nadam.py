@@ -20,7 +20,8 @@ def warmed_up(beta1: float, step: float, momentum_decay: float) -> float:
 def multiply_up(
     mu_product: Tensor, *, step: float, betas: tuple[float, float], momentum_decay: float
 ) -> None:
-    """What the momenta so far multiply to, which is run before the rule: M = mu_product."""
+    """What the momenta so far multiply to, which is run before the rule: M = mu_product, t = step,
+    (β₁, β₂) = betas, ψ = momentum_decay; μₜ = β₁ (1 − ½ · 0.96^(t ψ))."""
     mu_product.mul_(warmed_up(betas[0], step, momentum_decay))  #  M ← M μₜ
 
 
@@ -38,15 +39,17 @@ def nadam(
     momentum_decay: float,
 ) -> None:
     """One step of NAdam: θ = param, g = grad, m = exp_avg, v = exp_avg_sq, t = step (1 at first),
-    M = mu_product, η = lr, (β₁, β₂) = betas, ε = eps, μₜ = mu, μₜ₊₁ = mu_next."""
+    M = mu_product, η = lr, (β₁, β₂) = betas, ε = eps, ψ = momentum_decay; v̂ = v / (1 − β₂ᵗ)."""
     beta1, beta2 = betas
-    mu = warmed_up(beta1, step, momentum_decay)
-    mu_next = warmed_up(beta1, step + 1, momentum_decay)
+    mu = warmed_up(beta1, step, momentum_decay)  #                    μₜ = β₁ (1 − ½ · 0.96^(t ψ))
+    mu_next = warmed_up(
+        beta1, step + 1, momentum_decay
+    )  #                                                       μₜ₊₁ = β₁ (1 − ½ · 0.96^((t + 1) ψ))
     of_grad = -lr * (1.0 - mu) / (1.0 - mu_product)  #                −η (1 − μₜ) / (1 − M)
     of_average = -lr * mu_next / (1.0 - mu_product * mu_next)  #      −η μₜ₊₁ / (1 − M μₜ₊₁)
     exp_avg.lerp_(grad, 1 - beta1)  #                                 m ← β₁ m + (1 − β₁) g
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #   v ← β₂ v + (1 − β₂) g²
-    root = exp_avg_sq.div(1 - beta2**step).sqrt_().add_(eps)  #       √v̂ + ε = √(v / (1 − β₂ᵗ)) + ε
+    root = exp_avg_sq.div(1 - beta2**step).sqrt_().add_(eps)  #       √v̂ + ε
     param.addcdiv_(grad, root, value=of_grad)  #        θ ← θ − η (1 − μₜ) / (1 − M) · g / (√v̂ + ε)
     param.addcdiv_(exp_avg, root, value=of_average)  #  θ ← θ − η μₜ₊₁ / (1 − M μₜ₊₁) · m / (√v̂ + ε)
 

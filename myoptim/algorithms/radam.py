@@ -24,7 +24,7 @@ def radam(
     eps: float,
 ) -> None:
     """One step of RAdam: θ = param, g = grad, m = exp_avg, v = exp_avg_sq, t = step (1 at first),
-    η = lr, (β₁, β₂) = betas, ε = eps, ρ∞ = longest, ρ = length, Δ = update."""
+    η = lr, (β₁, β₂) = betas, ε = eps; r = √((ρ − 4) (ρ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρ))."""
     beta1, beta2 = betas
     exp_avg.lerp_(grad, 1 - beta1)  #                                 m ← β₁ m + (1 − β₁) g
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #   v ← β₂ v + (1 − β₂) g²
@@ -33,8 +33,9 @@ def radam(
     longest = 2 / (1 - beta2) - 1  #                                  ρ∞ = 2 / (1 − β₂) − 1
     length = longest - 2 * step * beta2**step / correction  #         ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ)
     if torch.is_tensor(length):  # nobody can read it now
-        scale = adaptive(exp_avg_sq, correction, eps) * rectified(length, longest)
-        update = update * torch.where(length > 5, scale, 1.0)
+        scale = adaptive(exp_avg_sq, correction, eps)  #              s = √(1 − β₂ᵗ) / (√v + ε)
+        scale = scale * rectified(length, longest)  #                 s ← s r
+        update = update * torch.where(length > 5, scale, 1.0)  #      Δ ← Δ s where ρ > 5
     elif length > 5:
         update.mul_(adaptive(exp_avg_sq, correction, eps))  #         Δ ← Δ √(1 − β₂ᵗ) / (√v + ε)
         update.mul_(rectified(length, longest))  #                    Δ ← Δ r

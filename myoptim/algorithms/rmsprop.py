@@ -30,7 +30,7 @@ def rmsprop(
     variance = square_avg
     if grad_avg is not None:
         grad_avg.lerp_(grad, 1 - alpha)  #                           ḡ ← α ḡ + (1 − α) g
-        variance = square_avg.addcmul(grad_avg, grad_avg, value=-1)  # v − ḡ²
+        variance = square_avg.addcmul(grad_avg, grad_avg, value=-1)  # v − ḡ², as v
     denominator = variance.sqrt().add_(eps)  #                       √v + ε
     if momentum_buffer is None:
         param.addcdiv_(grad, denominator, value=-lr)  #              θ ← θ − η g / (√v + ε)

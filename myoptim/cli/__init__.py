@@ -30,6 +30,7 @@ COMMANDS = [
     "vectors",
     "race",
     "bench",
+    "prove",
     "explain",
     "check",
     "grade",

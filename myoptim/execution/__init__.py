@@ -26,7 +26,9 @@ on a CPU, large                                        in chunks               `
 on an accelerator                                      over lists              `foreach.py`
 =====================================================  ======================  ================
 
-On a CPU all but the functional and the fused way give the bits of the loop.
+On a CPU, parameters and state have the bits of torch's eager loop (`foreach=False, fused=False`)
+after any number of steps: in float32, float64, bfloat16, float16 and complex64, by default and with
+`foreach=True` or `False`. Only the functional and the fused way may round in another way.
 """
 
 from __future__ import annotations

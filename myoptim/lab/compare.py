@@ -55,8 +55,13 @@ _SHAPES = {"weight": (2, 3), "bias": (4,), "scale": ()}
 _STEPS = 20
 _LR_CHANGE_AFTER = 4
 _MISSING_STEP, _MISSING_PARAM = 3, 1
-_AMPLIFIED = {name: value for values in AMPLIFIED.values() for name, value in values.items()}
-_AMPLIFIED |= {"dampening": 0.3, "rho": 0.7, "momentum_decay": 0.3, "lambd": 0.05}
+_AMPLIFIED = {
+    **{name: value for values in AMPLIFIED.values() for name, value in values.items()},
+    "dampening": 0.3,
+    "rho": 0.7,
+    "momentum_decay": 0.3,
+    "lambd": 0.05,
+}
 
 # Buffers in the order in which a step updates them. Others follow in the order of the state, which
 # is the order they were made in.

@@ -7,6 +7,7 @@ makes, or any others; matplotlib's global state (pyplot, its backend and setting
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -44,7 +45,22 @@ OTHER_COLOURS = ("#7F7F7F", "#8C510A", "#332288", "#AA4499", "#999933")
 MARKERS = (*"os^DvPX<>p*hd8H", "1", "2", "3", "4", "+", "x")
 
 DPI = 150
+INK = COLOURS["SGD"]
+"""Drawn in the colour of the text: black, and white in the dark."""
+DARK: dict[str, Any] = {
+    "figure.facecolor": "#131416",
+    "axes.facecolor": "#131416",
+    "text.color": "#e6e6e6",
+    "axes.labelcolor": "#e6e6e6",
+    "axes.edgecolor": "#9a9a9a",
+    "xtick.color": "#c8c8c8",
+    "ytick.color": "#c8c8c8",
+    "grid.color": "#707070",
+}
+"""Settings for a picture on a dark page: `with matplotlib.rc_context(DARK)` around drawing it."""
 _COLUMNS = 4
+_WIDTHS = (3.2, 1.5)  # of the first curve and the last: none hides another of the same course
+_MOST_UNEQUAL = 3  # a window longer than that is not drawn with equal axes
 _POINTS = 2000  # more than a picture's width of pixels
 _GRID = 80
 _FLOOR = 1e-3  # the lowest contour, as a part of the highest: the grid shows nothing narrower
@@ -75,8 +91,14 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
         else:
             place = len([name for name in found if name not in ours])
             colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
+        colour = _ink() if colour == INK else colour
         found[label] = Style(color=colour, marker=MARKERS[place % len(MARKERS)])
     return found
+
+
+def _ink() -> str:
+    """The colour of the text, black on a light page."""
+    return to_hex(mpl.rcParams["text.color"])
 
 
 def sweep_styles(labels: Sequence[str]) -> dict[str, Style]:
@@ -88,9 +110,21 @@ def sweep_styles(labels: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def new_figure(title: str, panels: int = 1, panel_size: tuple[float, float] = (5.6, 4.4)) -> Figure:
-    """A figure of so many panels, outside of pyplot; its panels are `figure.axes`."""
-    columns = min(panels, _COLUMNS)
+def new_figure(
+    title: str,
+    panels: int = 1,
+    panel_size: tuple[float, float] = (5.6, 4.4),
+    columns: int = _COLUMNS,
+) -> Figure:
+    """A figure of so many panels, outside of pyplot; its panels are `figure.axes`.
+
+    Args:
+        title: the heading.
+        panels: how many.
+        panel_size: width and height of each, in inches.
+        columns: how many stand side by side; 1 for a phone.
+    """
+    columns = min(panels, columns)
     rows = -(-panels // columns)
     width, height = panel_size
     size = (columns * width, rows * height)
@@ -126,11 +160,11 @@ def loss_curves(
     styled = styled or styles(curves)
     above = least or 0.0
     drawn = {label: _thinned(losses - above, window) for label, losses in curves.items()}
-    for label, (x, y) in drawn.items():
-        axes.plot(x, y, label=label, linewidth=2.4, markevery=[-1], **styled[label])
+    for (label, (x, y)), width in zip(drawn.items(), _widths(len(drawn)), strict=True):
+        axes.plot(x, y, label=label, linewidth=width, markevery=[-1], **styled[label])
     for label, losses in (twins or {}).items():
         x, y = _thinned(losses - above, window)
-        axes.plot(x, y, color=_twin_colour(styled[label]), linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.plot(x, y, color=_twin_colour(styled[label]), **_TWIN)
     axes.set_xlabel("step")
     height = f"loss above its minimum of {above:.4g}" if above else "loss"
     axes.set_ylabel(height if window == 1 else f"{height}, mean of {window} steps")
@@ -138,9 +172,19 @@ def loss_curves(
     axes.grid(alpha=0.25)
 
 
+def _widths(count: int) -> list[float]:
+    """Widths of curves that are drawn one upon the other, the first the widest."""
+    return np.linspace(*_WIDTHS, count).tolist() if count > 1 else [2.4]
+
+
+#: Short dashes far apart: the colour below stays to be seen.
+_TWIN: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (3, 9))}
+
+
 def _twin_colour(style: Style) -> str:
     """Dashes that can be seen upon the curve of the same place."""
-    return "white" if style["color"] == COLOURS["SGD"] else "black"
+    ink = _ink()
+    return ("white" if ink == INK else "black") if style["color"] == ink else ink
 
 
 def _thinned(losses: Array, window: int) -> tuple[Array, Array]:
@@ -166,13 +210,27 @@ def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
     axes.set_ylim(lowest / 2, top * 2)
 
 
-def legend(figure: Figure, with_twins: bool = False) -> None:
-    """One legend beside the panels, from the first of them."""
+def legend(
+    figure: Figure,
+    with_twins: bool = False,
+    notes: Mapping[str, str] | None = None,
+    below: bool = False,
+) -> None:
+    """One legend for all panels, from the first of them.
+
+    Args:
+        figure: where it stands.
+        with_twins: name the dashes.
+        notes: what to write behind a label: "lr 0.1".
+        below: below the panels instead of beside them.
+    """
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    labels = [", ".join(filter(None, [label, (notes or {}).get(label)])) for label in labels]
     if with_twins:
-        handles.append(Line2D([], [], color="black", linewidth=0.9, linestyle="--"))
+        handles.append(Line2D([], [], color=_ink(), **_TWIN))
         labels.append("torch's twin")
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    place = "outside lower left" if below else "outside right upper"
+    figure.legend(handles, labels, loc=place, frameon=False, ncols=2 if below else 1)
 
 
 def trajectories(
@@ -197,18 +255,22 @@ def trajectories(
     window = problem.window or _around(list(paths.values()))
     params = problem.start(seed).params
     _contours(axes, problem, window, seed)
-    for label, path in paths.items():
+    for (label, path), width in zip(paths.items(), _widths(len(paths)), strict=True):
         x, y = _every(path).T
-        axes.plot(x, y, label=label, linewidth=1.8, markevery=[-1], **styled[label])
+        axes.plot(x, y, label=label, linewidth=width, markevery=[-1], **styled[label])
     for label, path in (twins or {}).items():
         x, y = _every(path).T
-        axes.plot(x, y, color=_twin_colour(styled[label]), linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.plot(*flatten(params).tolist(), "o", color="white", markeredgecolor="black", markersize=8)
+        axes.plot(x, y, color=_twin_colour(styled[label]), **_TWIN)
+    start: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "zorder": 6}
+    axes.plot(*flatten(params).tolist(), "o", markersize=8, **start)
     for point in problem.minima(seed):
         marks: dict[str, Any] = {"markeredgecolor": "black", "markersize": 14, "zorder": 5}
         axes.plot(*flatten(point).tolist(), "*", color="white", **marks)
     axes.set_xlim(window[0])
     axes.set_ylim(window[1])
+    spans = [high - low for low, high in window]
+    if problem.window and max(spans) <= _MOST_UNEQUAL * min(spans):
+        axes.set_aspect("equal")  # the shape matters: steps cross contours at right angles
     across, up = element_names(params)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
@@ -278,6 +340,22 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a picture."""
     figure.savefig(path)
     return path
+
+
+def show(figure: Figure, name: str) -> Figure | None:
+    """Show a picture at the end of a notebook's cell; in a script, write it and say where.
+
+    Args:
+        figure: the picture.
+        name: of the file that a script writes, without its ending.
+
+    Returns:
+        The figure, for the notebook to draw; nothing in a script.
+    """
+    if hasattr(builtins, "__IPYTHON__"):
+        return figure
+    print(save(figure, Path(f"{name}.png")))
+    return None
 
 
 def animate(

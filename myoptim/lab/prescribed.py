@@ -84,8 +84,15 @@ class Schedule:
 
     def without_gradient(self, step: int, parameter: int) -> "Schedule":
         """The same schedule with one gradient missing. `step` counts from 1."""
+        return self._with(step, parameter, None)
+
+    def with_zero_gradient(self, step: int, parameter: int) -> "Schedule":
+        """The same schedule with one gradient that is zero. `step` counts from 1."""
+        return self._with(step, parameter, torch.zeros_like(self.starts[parameter]))
+
+    def _with(self, step: int, parameter: int, gradient: Tensor | None) -> "Schedule":
         rows = [list(row) for row in self.gradients]
-        rows[step - 1][parameter] = None
+        rows[step - 1][parameter] = gradient
         return replace(self, gradients=tuple(tuple(row) for row in rows))
 
 
@@ -208,11 +215,13 @@ def _give_gradient(p: Tensor, gradient: Tensor | None, reuse: bool) -> None:
 
 def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
     """Write initial lr · factor, where `initial` remembers each holder's lr at first sight."""
-    holders: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or [vars(optimizer)]
-    for index, holder in enumerate(holders):
-        if "lr" not in holder:
+    groups: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or []
+    for index, group in enumerate(groups):
+        if "lr" not in group:
             raise AttributeError("the optimizer has no lr that could be changed during the run")
-        holder["lr"] = initial.setdefault(index, holder["lr"]) * factor
+        group["lr"] = initial.setdefault(index, group["lr"]) * factor
+    if not groups:  # an AttributeError if there is none, and slots are no dictionary
+        optimizer.lr = initial.setdefault(0, optimizer.lr) * factor
 
 
 def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:

@@ -307,13 +307,24 @@ def versions() -> dict[str, str]:
     return found
 
 
-def draw(problem: Problem, results: Sequence[Result], seed: int = 0) -> Figure:
-    """Loss curves; of two parameters their trajectories; of a fit, what was found."""
+def draw(
+    problem: Problem, results: Sequence[Result], seed: int = 0, narrow: bool = False
+) -> Figure:
+    """Loss curves; of two parameters their trajectories; of a fit, what was found.
+
+    Args:
+        problem: what was run on.
+        results: of `race`.
+        seed: what the problem was started with.
+        narrow: panels below one another, for a phone.
+    """
     from myoptim.lab import plots
 
     paths = _paths(results)
     run = problem.start(seed)
-    figure = plots.new_figure(problem.title, 1 + bool(paths) + bool(run.data))
+    panels = 1 + bool(paths) + bool(run.data)
+    shape: dict[str, Any] = {"columns": 1, "panel_size": (4.4, 3.6)} if narrow else {}
+    figure = plots.new_figure(problem.title, panels, **shape)
     panels = iter(figure.axes)
     finishes = {result.racer.label: result.finish for result in results}
     twins = {result.racer.label: result.twin for result in results if result.twin}
@@ -334,7 +345,8 @@ def draw(problem: Problem, results: Sequence[Result], seed: int = 0) -> Figure:
     if run.data:
         found = {label: finish.params for label, finish in finishes.items()}
         plots.fits(next(panels), run.data, found)
-    plots.legend(figure, with_twins=bool(twins))
+    rates = {label: f"lr {finish.lr:g}" for label, finish in finishes.items() if finish.lr}
+    plots.legend(figure, with_twins=bool(twins), notes=rates, below=narrow)
     return figure
 
 

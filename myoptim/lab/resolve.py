@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import itertools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -146,7 +147,7 @@ def resolve(spec: str) -> type[Any]:
         UsageError: there is no such class, or it is no optimizer. The message names the nearest.
     """
     if frameworks.names_framework(spec):
-        return frameworks.adapter(spec)
+        return frameworks.adapter_of(spec)
     if ":" in spec:
         found = load_object(spec)
         if not isinstance(found, type) or not callable(getattr(found, "step", None)):
@@ -203,6 +204,27 @@ def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:
         for parameter in list(inspect.signature(cls).parameters.values())[1:]
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+#: Flags that choose how a step is run, or turn it around, not what is computed.
+_HOW = {"foreach", "fused", "capturable", "differentiable", "maximize"}
+
+
+def variants(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """Settings that bring every term of an optimizer's rule into play: each flag both ways, and a
+    number that is 0 by default at 0 and at another value. No two numbers are equal, which would
+    hide one behind the other. Some of these settings may not be allowed together."""
+    choices: dict[str, tuple[Any, ...]] = {}
+    for place, (name, default) in enumerate(hyperparameters(cls).items()):
+        if name in _HOW or not isinstance(default, (bool, int, float)):
+            continue
+        number = 0.3 + 0.02 * place
+        if isinstance(default, bool):
+            choices[name] = (False, True)
+        else:
+            choices[name] = (number,) if default else (default, number)
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
 
 
 def given_settings(cls: Callable[..., Any]) -> dict[str, Any]:

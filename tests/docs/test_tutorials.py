@@ -1,5 +1,6 @@
 """Scripts and notebooks of the tutorials are in step, executed, and hold the documented figures."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_the_parts_of_a_tutorial(script):
         assert f"# {part}" in text or (part == "The code" and "# ## By hand" in text), part
     assert "<details>\n# <summary>Answers</summary>" in text
     assert text.count("assert ") >= 5
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=NAMES)
+def test_checks_are_folded_away_and_pictures_described(script):
+    notebook = jupytext.read(script.with_suffix(".ipynb"))
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        if re.search(r"^ *assert ", cell.source, re.MULTILINE):
+            assert "hide-cell" in cell.metadata.get("tags", []), cell.source
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert cell.metadata["mystnb"]["image"]["alt"], cell.source
+            assert "plots.show(" in cell.source, "run as a script, it would not be saved"
+        lines = [len(output.get("text", "").splitlines()) for output in cell.outputs]
+        assert max(lines, default=0) <= 45
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=NAMES)

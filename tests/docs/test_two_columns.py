@@ -36,12 +36,16 @@ RULES = [
 ]
 
 
+ROW = r'<tr class="line[^"]*"><td><pre>(.*?)</pre></td><td class="formula" title="(.*?)">(.*?)</td>'
+
+
 def rows(table: str) -> list[tuple[str, str]]:
-    """(code, formula) of every line of the body, as a reader sees them."""
-    found = re.findall(
-        r'<tr class="line[^"]*"><td><pre>(.*?)</pre></td><td class="formula">(.*?)</td>', table
-    )
-    return [tuple(unescape(re.sub("<[^>]*>", "", cell)).strip() for cell in row) for row in found]
+    """(code, formula) of every line of the body, the formula as the source has it."""
+    return [(text(code), unescape(formula)) for code, formula, _ in re.findall(ROW, table)]
+
+
+def text(cell: str) -> str:
+    return unescape(re.sub("<[^>]*>", "", cell)).strip()
 
 
 @pytest.mark.parametrize(("file", "name", "formulas"), RULES)
@@ -57,10 +61,49 @@ def test_every_line_of_the_rule_and_its_formula_are_there(file, name, formulas):
     assert sum(bool(formula) for _, formula in wanted) >= formulas
 
 
-def test_a_formula_that_continues_the_line_above_is_indented():
+def typeset(table: str) -> list[str]:
+    """What a reader sees of each formula."""
+    return [text(shown) for _, formula, shown in re.findall(ROW, table) if formula]
+
+
+@pytest.mark.parametrize(("file", "name", "formulas"), RULES[:4])
+def test_every_formula_of_a_rule_is_typeset(file, name, formulas):
+    source = (ROOT / "myoptim" / file).read_text(encoding="utf-8")
+    shown = typeset(two_columns.render(source, name))
+    assert len(shown) >= formulas
+    assert all(re.fullmatch(r"\\\(.*\\\)", one) for one in shown)
+    assert not [one for one in shown if "√" in one or "←" in one]
+
+
+def test_adams_last_line_is_a_quotient():
+    source = (ROOT / "myoptim" / "algorithms" / "adam.py").read_text(encoding="utf-8")
+    last = typeset(two_columns.render(source, "adam"))[-1]
+    assert last.startswith(r"\(\displaystyle \theta \leftarrow \theta - \frac{")
+    assert r"\sqrt{\hat{v}} + \varepsilon" in last
+
+
+def test_words_stay_words():
+    table = two_columns.render("def rule(x):\n    x.f()  # whatever it <takes>!\n", "rule")
+    assert typeset(table) == ["whatever it <takes>!"]
+
+
+def test_a_formula_that_continues_the_line_above():
     source = (ROOT / "myoptim" / "algorithms" / "sgd.py").read_text(encoding="utf-8")
-    table = two_columns.render(source, "sgd")
-    assert re.search(r'style="padding-left: [\d.]+em">\+ \(1 − τ\) g', table)
+    assert r"\(\displaystyle \quad{}+ (1 - \tau) g\)" in typeset(two_columns.render(source, "sgd"))
+
+
+def test_why_stands_below_its_line():
+    source = "def rule(x, y):\n    x.f(y)\n    x.g(y)\n"
+    table = two_columns.render(source, "rule", ["x.g: Because `g` <is> short."])
+    assert 'class="why"><td colspan="2">Because <code>g</code> &lt;is&gt; short.</td>' in table
+    assert table.count('class="why"') == 1
+    assert table.rindex('class="line') < table.index('class="why"')
+
+
+@pytest.mark.parametrize("told", ["x.h: No such line.", "x: Two of them.", "x.f without a colon"])
+def test_why_of_no_line_is_an_error(told):
+    with pytest.raises(LookupError, match="and should one"):
+        two_columns.render("def rule(x, y):\n    x.f(y)\n    x.g(y)\n", "rule", [told])
 
 
 def test_a_hash_in_a_string_is_no_comment():

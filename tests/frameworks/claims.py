@@ -118,7 +118,7 @@ def chain(*parts: Callable[[float], Any]) -> type:
 
         return optax.chain(*(part(learning_rate) for part in parts))
 
-    base = frameworks.adapter("optax:sgd")
+    base = frameworks.adapter_of("optax:sgd")
     return type("Chain", (base,), {"_transformation": lambda self: make(self.lr)})
 
 

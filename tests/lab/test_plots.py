@@ -1,8 +1,12 @@
 """The pictures: what is drawn is what was given, and matplotlib is left as it was."""
 
+import builtins
+import dataclasses
+import itertools
 import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -203,6 +207,60 @@ def test_animation(tmp_path):
 
 
 # The house ----------------------------------------------------------------------------------------
+
+
+def test_the_legend_says_what_was_run():
+    figure = plots.new_figure("title")
+    plots.loss_curves(figure.axes[0], {"SGD": np.ones(3), "Adam": np.ones(3)})
+    plots.legend(figure, notes={"SGD": "lr 0.1"}, below=True)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["SGD, lr 0.1", "Adam"]
+
+
+def test_no_curve_hides_another_of_the_same_course():
+    on = axes()
+    plots.loss_curves(on, dict.fromkeys(plots.COLOURS, np.ones(3)))
+    widths = [line.get_linewidth() for line in on.lines]
+    assert all(wide > thin for wide, thin in itertools.pairwise(widths))
+
+
+@pytest.mark.parametrize("name", ["ravine", "himmelblau", "square", "rosenbrock"])
+def test_axes_are_equal_where_there_is_room(name):
+    problem = get_problem(name)
+    on = axes()
+    plots.trajectories(on, problem, {"SGD": np.array([problem.window[0], problem.window[1]])})
+    assert on.get_aspect() == 1
+
+
+def test_a_long_window_keeps_its_own_aspect():
+    problem = dataclasses.replace(get_problem("ravine"), window=((-9.0, 9.0), (-1.0, 1.0)))
+    on = axes()
+    plots.trajectories(on, problem, {"SGD": np.array([[-8.0, 1.5], [0.0, 0.0]])})
+    assert on.get_aspect() == "auto"
+
+
+def test_in_the_dark_ink_is_light_and_the_other_colours_stay():
+    with matplotlib.rc_context(plots.DARK):
+        dark = plots.styles(plots.COLOURS)
+        figure = plots.new_figure("title")
+        plots.loss_curves(figure.axes[0], {"SGD": np.ones(3)}, {"SGD": np.ones(3)})
+    ours, twin = figure.axes[0].lines
+    assert dark["SGD"]["color"] == plots.DARK["text.color"] == ours.get_color()
+    assert twin.get_color() == "black"
+    assert {name: style["color"] for name, style in dark.items() if name != "SGD"} == {
+        name: colour for name, colour in plots.COLOURS.items() if name != "SGD"
+    }
+
+
+def test_a_script_saves_what_a_notebook_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    figure = plots.new_figure("title")
+    assert plots.show(figure, "picture") is None
+    assert capsys.readouterr().out == "picture.png\n"
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    assert plots.show(figure, "other") is figure
+    assert not (tmp_path / "other.png").exists()
 
 
 def test_panels_wrap():

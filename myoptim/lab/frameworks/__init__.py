@@ -38,7 +38,7 @@ def names_framework(spec: str) -> bool:
     return spec.partition(":")[0] in ADAPTERS
 
 
-def adapter(spec: str) -> type[Adapter]:
+def adapter_of(spec: str) -> type[Adapter]:
     """The class for a framework's optimizer.
 
     Args:
