@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from registry import ROWS, Options, Row, each_row
+from registry import ROWS, Options, Row, each_elementwise
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.optim import Optimizer
@@ -139,7 +139,7 @@ def test_same_hyper_gradients_as_torch(row: Row, options: Options, steps: int) -
             torch.testing.assert_close(ours[name], torchs[name], rtol=1e-12, atol=1e-15)
 
 
-@each_row
+@each_elementwise
 def test_learning_the_learning_rate(row: Row) -> None:
     """Descent on the learning rate, through three steps on a quadratic, lowers the loss."""
 
