@@ -59,6 +59,8 @@ class Row:
         unrolled: those with which gradients through several steps are.
         learns_lr: whether torch differentiates through several steps by the learning rate;
             elsewhere it raises, or takes it for a constant.
+        overwrites: whether torch overwrites in the second step what the backward pass of the
+            first needs.
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
         still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
@@ -79,6 +81,7 @@ class Row:
     variants: tuple[Options, ...] = ({},)
     unrolled: tuple[Options, ...] = ({},)
     learns_lr: bool = False
+    overwrites: bool = False
     tensor_betas: bool = False
     forgetful: Options | None = None
     still: Options = field(default_factory=dict)
@@ -303,6 +306,7 @@ ROWS = [
         full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
         variants=({"weight_decay": 0.2}, {"maximize": True}),
         forgetful={"betas": (0.0, 0.0)},
+        overwrites=True,
     ),
     Row(
         ours=myoptim.NAdam,
@@ -350,6 +354,7 @@ ROWS = [
         extra=("fused",),
         unchecked=("step_sizes",),
         still={"step_sizes": (0, 50)},
+        overwrites=True,
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)},
     ),
     Row(

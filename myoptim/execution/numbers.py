@@ -60,6 +60,13 @@ def is_recorded(number: Any) -> bool:
     return isinstance(number, Tensor) and number.requires_grad
 
 
+def readable_or_copy(number: Any) -> Any:
+    """A number of the state as one of Python, or as what autograd may keep."""
+    if is_recorded(number):
+        return number.clone()
+    return number.item() if isinstance(number, Tensor) else number
+
+
 def by_value(
     columns: Sequence[Sequence[Any]], count: int, readable: bool
 ) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
@@ -74,11 +81,13 @@ def by_value(
     Yields:
         The numbers, and the places of the parameters that have them.
     """
-    if not readable or any(map(is_recorded, itertools.chain(*columns))):
+    if not readable:
         for i in range(count):
-            # Autograd keeps what it was given: that must not be what is written to.
-            row = [column[i] for column in columns]
-            yield tuple(value.clone() if is_recorded(value) else value for value in row), [i]
+            yield tuple(column[i] for column in columns), [i]
+        return
+    if any(map(is_recorded, itertools.chain(*columns))):
+        for i in range(count):
+            yield tuple(readable_or_copy(column[i]) for column in columns), [i]
         return
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))

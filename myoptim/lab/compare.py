@@ -55,7 +55,10 @@ _LR_CHANGE_AFTER = 4
 _MISSING_STEP, _MISSING_PARAM = 3, 1
 _AMPLIFIED = {
     **{name: value for values in AMPLIFIED.values() for name, value in values.items()},
-    "dampening": 0.3, "rho": 0.7, "momentum_decay": 0.3, "lambd": 0.05,
+    "dampening": 0.3,
+    "rho": 0.7,
+    "momentum_decay": 0.3,
+    "lambd": 0.05,
 }
 
 # Buffers in the order in which a step updates them. Others follow in the order of the state, which
@@ -240,7 +243,8 @@ class Comparison:
 
         figure = plots.new_figure(f"{self.a} (A) and {self.b} (B)", 2)
         in_ulp, relative = figure.axes
-        in_ulp.set_prop_cycle(color=list(plots.COLOURS.values()), marker=plots.MARKERS)
+        colours = list(plots.COLOURS.values())
+        in_ulp.set_prop_cycle(color=colours, marker=plots.MARKERS[: len(colours)])
         steps = [row.step for row in self.growth]
         for name in self._differing() or [PARAM]:
             in_ulp.plot(steps, [row.ulps.get(name, 0) for row in self.growth], label=name)
