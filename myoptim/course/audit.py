@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from myoptim.course import sandbox
+from myoptim.course.check import FACTS
 from myoptim.course.diagnosis import close
 from myoptim.course.edits import USUAL
 from myoptim.course.exercise import Probe, Record, accepted, exercise, fits
@@ -33,7 +34,7 @@ from myoptim.course.mistakes import edited as with_edits
 from myoptim.course.probes import HYPER_PARAMETERS, bank
 from myoptim.course.sandbox import Limits
 from myoptim.course.search import Rule, as_source
-from myoptim.course.settings import STYLES
+from myoptim.course.settings import CRITERIA, STYLES
 from myoptim.lab.errors import UsageError, unknown
 
 CHILD = Path(__file__).with_name("audit_child.py")
@@ -64,7 +65,8 @@ class Scope:
 
     Attributes:
         takes: hyper-parameters that the constructor has; none stands for all.
-        criteria: keys of `Bank.by_criterion` that are asked for; none stands for all.
+        criteria: keys of `settings.CRITERIA` that are asked for beside the rule; none stands for
+            all.
         without: ids of mistakes that are left out.
         edits: how many searched edits are added to the catalogue's mistakes.
     """
@@ -248,16 +250,22 @@ class _Probes:
         for name in scope.takes:
             if name not in HYPER_PARAMETERS[optimizer]:
                 raise unknown(f"hyper-parameter of {optimizer}", name, HYPER_PARAMETERS[optimizer])
-        by_criterion = bank(optimizer, SEED).by_criterion
         for name in scope.criteria:
-            if name not in by_criterion:
-                raise unknown("criterion", name, by_criterion)
+            if name not in CRITERIA:
+                raise unknown("criterion", name, CRITERIA)
+        chosen = {"rule": None, **dict.fromkeys(scope.criteria or CRITERIA)}
+        self.facts = {
+            fact
+            for name in chosen
+            for (fact, _), id in FACTS.get(name, {}).items()
+            if id not in STYLES
+        }
         takes = scope.takes or HYPER_PARAMETERS[optimizer]
         right = load(source(optimizer), optimizer)
         names = accepted(right, HYPER_PARAMETERS[optimizer])["names"]
         self.names = {name: names[name] for name in takes}
-        chosen = scope.criteria or tuple(by_criterion)
-        probes = [probe for name in chosen for probe in by_criterion[name]]
+        by_criterion = bank(optimizer, SEED).by_criterion
+        probes = [probe for name in chosen for probe in by_criterion.get(name, ())]
         self.right = [
             (probe, _quietly(right, probe, self.names))
             for probe in probes
@@ -274,22 +282,24 @@ class _Probes:
         own = _quietly(cls, first, self.names)
         if own.error is not None:
             return False
-        return not _alike(own, right) or any(
-            not _alike(_quietly(cls, probe, self.names), record) for probe, record in self.right[1:]
+        return not self.alike(own, right) or any(
+            not self.alike(_quietly(cls, probe, self.names), record)
+            for probe, record in self.right[1:]
         )
+
+    def alike(self, one: Record, other: Record) -> bool:
+        """Whether two classes did the same in a probe, as far as is asked."""
+        observed = [{name: r.facts.get(name) for name in self.facts} for r in (one, other)]
+        if (one.error is None) != (other.error is None) or observed[0] != observed[1]:
+            return False
+        pairs = zip(_numbers(one), _numbers(other), strict=False)
+        return len(one.steps) == len(other.steps) and all(close(a, b) for a, b in pairs)
 
 
 def _quietly(cls: type[Any], probe: Probe, names: dict[str, Any]) -> Record:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return exercise(cls, probe, names)
-
-
-def _alike(one: Record, other: Record) -> bool:
-    if (one.error is None) != (other.error is None) or one.facts != other.facts:
-        return False
-    pairs = zip(_numbers(one), _numbers(other), strict=False)
-    return len(one.steps) == len(other.steps) and all(close(a, b) for a, b in pairs)
 
 
 def _numbers(record: Record) -> Iterable[float]:
