@@ -21,7 +21,7 @@ def adafactor(
     variance: Tensor | None = None,
     *,
     step: float,
-    lr: float | Tensor,
+    lr: float,
     beta2_decay: float,
     eps: tuple[float, float],
     d: float,
