@@ -6,6 +6,7 @@ killed it. Tests run in a process of their own, forked for every class (`audit_c
 confined as a submission.
 """
 
+import contextlib
 import inspect
 import json
 import random
@@ -129,7 +130,7 @@ def audit_tests(
     if find_spec("pytest") is None:
         raise UsageError("audit --tests runs pytest, which is not installed: pip install pytest")
     try:
-        read(tests)
+        text = read(tests).text
     except ValueError as error:
         raise UsageError(f"{tests}: {error}") from None
     report = Report(mutants=list(mutants(optimizer, scope)))
@@ -137,7 +138,7 @@ def audit_tests(
     classes = [*right, *report.mutants]
     job = {
         "tests": tests.name,
-        "files": {path.name: path.read_text("utf-8") for path in _beside(tests)},
+        "files": {**_texts_beside(tests), tests.name: text},
         "adapter": adapter,
         "optimizer": optimizer,
         "way": way,
@@ -156,9 +157,8 @@ def audit_tests(
         for one, result in _outcomes(job, share):
             told(one, result)
 
-    run(right[:1])
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(run, [classes[1:][start::jobs] for start in range(jobs)]))
+        list(pool.map(run, [classes[start::jobs] for start in range(jobs)]))
     report.surviving = [one for one in report.mutants if results[one.id]["code"] == 0]
     report.right_failing = [
         (one, results[one.id]["failed"]) for one in right if results[one.id]["code"] != 0
@@ -166,9 +166,13 @@ def audit_tests(
     return report
 
 
-def _beside(tests: Path) -> list[Path]:
-    """The file and the Python files beside it."""
-    return [path for path in sorted(tests.parent.glob("*.py")) if path.is_file()]
+def _texts_beside(tests: Path) -> dict[str, str]:
+    """The Python files beside a file, those that can be read."""
+    texts: dict[str, str] = {}
+    for path in sorted(tests.parent.glob("*.py")):
+        with contextlib.suppress(ValueError):
+            texts[path.name] = read(path).text
+    return texts
 
 
 def _outcomes(
@@ -181,7 +185,7 @@ def _outcomes(
     marker = f"MYOPTIM_AUDIT={secrets.token_hex(16)}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o777)
+        folder.chmod(0o755)
         job = job | {"folder": name, "classes": [vars(one) for one in classes]}
         process = subprocess.Popen(
             [sys.executable, "-B", "-m", "myoptim.course.audit_child"],
@@ -194,13 +198,15 @@ def _outcomes(
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        with process, process.stdin as stdin:
-            stdin.write(json.dumps(job).encode())
-            stdin.close()
-            for line in process.stdout:
-                told = json.loads(line)
-                yield by_id[told["id"]], told
-        sandbox.kill_strays(marker)
+        try:
+            with process, process.stdin as stdin:
+                stdin.write(json.dumps(job).encode())
+                stdin.close()
+                for line in process.stdout:
+                    told = json.loads(line)
+                    yield by_id[told["id"]], told
+        finally:
+            sandbox.kill_strays(marker)
     if process.returncode:
         raise RuntimeError(f"the tests' process ended with exit code {process.returncode}")
 

@@ -108,7 +108,7 @@ def settle(job: dict[str, Any], own: Path) -> None:
             resource.setrlimit(kind, (limit, limit))
     os.chdir(own)
     tempfile.tempdir = str(own)
-    isolation.confine(job["way"], job["uid"], own=(Path(job["folder"]),))
+    isolation.confine(job["way"], job["uid"], readable=(Path(job["folder"]),), own=(own,))
 
 
 class Handing:
