@@ -27,6 +27,7 @@ from myoptim.algorithms.adamax import Adamax
 from myoptim.algorithms.asgd import ASGD
 from myoptim.algorithms.lbfgs import LBFGS
 from myoptim.algorithms.muon import Muon
+from myoptim.algorithms.muon_split import split_for_muon
 from myoptim.algorithms.nadam import NAdam
 from myoptim.algorithms.radam import RAdam
 from myoptim.algorithms.rmsprop import RMSprop
@@ -68,6 +69,7 @@ __all__ = [
     "Rprop",
     "SparseAdam",
     "lr_scheduler",
+    "split_for_muon",
     "swa_utils",
     "swap_in_optimizer_params_and_state",
 ]

@@ -135,3 +135,21 @@ def without_dimensions(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(map(without_dimensions, value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return value.squeeze() if isinstance(value, Tensor) else value
+
+
+def real(name: str, value: Any) -> Any:
+    """A number or a tensor as it is; a complex number as the real one that it stands for.
+
+    Raises:
+        RuntimeError: a schedule has made a complex number of it.
+    """
+    if not isinstance(value, complex):
+        return value
+    if value.imag:
+        raise RuntimeError(f"{name} must be a real number, not {value}")
+    return value.real
+
+
+def start_value(name: str, group: Group) -> Any:
+    """A hyper-parameter that something in the state starts with."""
+    return without_dimensions(real(name, group[name]))

@@ -25,7 +25,7 @@ from myoptim.execution.fused import check_fusible
 from myoptim.execution.graph import trace
 from myoptim.execution.layout import Layout
 from myoptim.execution.sparse import view_elements
-from myoptim.hyperparameters import Group
+from myoptim.hyperparameters import Group, real
 from myoptim.optimizer import Optimizer
 
 
@@ -120,11 +120,12 @@ class TensorRule(Optimizer):
         pairs = declared.complex if param.is_complex() else ""
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
-        if pairs == "as pairs from the decay on":
-            param, grad, *buffers = as_pairs((param, grad, *buffers))
-        if decay is not None:
-            grad = decay(param, grad)
         tensors: Sequence[Any] = (param, grad, *buffers)
+        if pairs == "as pairs from the decay on":
+            tensors = as_pairs(tensors)
+        if decay is not None:
+            grad = decay(tensors[0], tensors[1])
+            tensors = (tensors[0], grad, *tensors[2:])
         if grad.is_sparse and declared.sparse in ("by element", "only"):
             tensors = view_elements(*tensors)
         elif pairs == "as pairs":
@@ -361,14 +362,10 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
         if _NUMBERS.issuperset(map(type, value)):  # pyright: ignore
             return value  # pyright: ignore
         return type(value)(_scalar(name, member, group) for member in value)  # pyright: ignore
-    if isinstance(value, complex):
-        if value.imag:
-            raise RuntimeError(f"{name} must be a real number, not {value}")
-        return value.real
     if isinstance(value, Tensor):
         # A kernel takes the value of a tensor, unless that would lose its gradient.
         return value.squeeze() if records(group) else value.squeeze().detach()
-    return value
+    return real(name, value)
 
 
 def _is_tensor(value: Any) -> bool:

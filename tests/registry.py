@@ -71,13 +71,13 @@ class Row:
             elsewhere it raises, or takes it for a constant.
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
-        unchecked: hyper-parameters that torch takes whatever they are.
         shape: the shape that parameters must have, where another was asked for.
         dtypes: what parameters may be of.
         gradient: a gradient of the kind that it takes, made of a dense one.
         closure: whether its step must have a closure.
         groups: whether it takes several groups.
         mend: gives the twin what torch does not copy with it.
+        still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
     """
 
     ours: type[Optimizer]
@@ -96,13 +96,13 @@ class Row:
     learns_lr: bool = False
     tensor_betas: bool = False
     forgetful: Options | None = None
-    unchecked: tuple[str, ...] = ()
     shape: Callable[[Shape], Shape] = lambda shape: shape
     dtypes: tuple[torch.dtype, ...] = DTYPES
     gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
     closure: bool = False
     groups: bool = True
     mend: Callable[[Any], None] = lambda twin: None
+    still: Options = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.ours.__name__
@@ -402,8 +402,8 @@ ROWS = [
             "step_sizes": Range(good=((0, 50), (1.0, 1.0)), bad=((1, 0.1), (-1e-9, 1))),
         },
         extra=("fused",),
-        unchecked=("step_sizes",),
-        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5), "maximize": True},
+        still={"step_sizes": (0, 50)},
+        full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)},
     ),
     Row(
         ours=myoptim.ASGD,
@@ -421,7 +421,7 @@ ROWS = [
             "weight_decay": not_negative(),
         },
         extra=("fused",),
-        unchecked=("lambd", "alpha", "t0"),
+        still={"lambd": 0},
         full={"weight_decay": 0.1, "lambd": 0.01, "t0": 1},
         variants=({"weight_decay": 0.2}, {"lambd": 0.1, "t0": 0, "maximize": True}),
     ),
@@ -544,7 +544,7 @@ ROWS += [
         full={"line_search_fn": "strong_wolfe", "history_size": 2, "max_iter": 5},
         hypers=some(
             lr=ANY_LR,
-            max_iter=st.integers(0, 7),
+            max_iter=st.integers(1, 7),
             max_eval=st.integers(1, 9),
             tolerance_grad=near(0, 1e-7, 0.1, low=-1.0),
             tolerance_change=near(0, 1e-9, 0.1, low=-1.0),

@@ -21,7 +21,7 @@ def adafactor(
     variance: Tensor | None = None,
     *,
     step: float,
-    lr: float | Tensor,
+    lr: float,
     beta2_decay: float,
     eps: tuple[float, float],
     d: float,
@@ -37,10 +37,8 @@ def adafactor(
     if weight_decay != 0:
         param.mul_(1 - lr * weight_decay)  #                           θ ← θ − η λ θ
     if row_var is not None and col_var is not None:
-        row_var.lerp_(
-            mean_square(grad, -1), weight
-        )  #                R ← (1 − w) R + w mean g², a row
-        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← the same, of a column
+        row_var.lerp_(mean_square(grad, -1), weight)  #                R ← (1 − w) R + w mean g²
+        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← the same, of columns
         mean = row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1)  #  max(mean R, ε₁)
         estimate = (row_var @ col_var).div_(mean)  #                   v̂ = R C / max(mean R, ε₁)
     else:
@@ -48,9 +46,7 @@ def adafactor(
         estimate = variance.lerp_(grad * grad, weight).clone()  #      v̂ = v ← (1 − w) v + w g²
     update = estimate.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)  #   u = g / max(√v̂, ε₁)
     excess = max(1.0, rms(update, d))  #                               max(1, RMS(u)/d)
-    param.add_(
-        update, alpha=-step_size / excess
-    )  #                   θ ← θ − α u / max(1, RMS(u)/d)
+    param.add_(update, alpha=-step_size / excess)  #                   θ ← θ − α u / max(1, RMS(u)/d)
 
 
 def rms(tensor: Tensor, times: float = 1) -> float:

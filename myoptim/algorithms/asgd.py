@@ -15,7 +15,7 @@ from myoptim.hyperparameters import (
     AT_LEAST_ZERO,
     LEARNING_RATE,
     Group,
-    without_dimensions,
+    start_value,
 )
 from myoptim.rules import ElementwiseRule
 
@@ -46,7 +46,7 @@ def at_least_one(number: Any) -> Any:
 
 def learning_rate(group: Group) -> Any:
     """η₀."""
-    return without_dimensions(group["lr"])
+    return start_value("lr", group)
 
 
 class ASGD(ElementwiseRule):

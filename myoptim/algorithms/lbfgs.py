@@ -7,7 +7,7 @@ Read `two_loop_recursion` for the direction, `strong_wolfe` for how far to go al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,13 +79,15 @@ MEMORY = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "p
 #: Enough decrease for the length of the step, and enough flattening: c₁ and c₂ of the conditions.
 DECREASE, FLATTENING = 1e-4, 0.9
 
+#: A bracket that moves no parameter by so much is not divided any further.
+NARROW = 1e-9
+
 
 def strong_wolfe(
     phi: Callable[[Number], Point],
     start: Point,
     t: Number,
     reach: Tensor,
-    tolerance: float,
     max_steps: int,
 ) -> tuple[Point, int]:
     """A point of the line that meets the strong Wolfe conditions: Nocedal & Wright, Algorithm 3.5.
@@ -98,7 +100,6 @@ def strong_wolfe(
         start: that of t = 0.
         t: the first length that is tried.
         reach: the largest element of |d|.
-        tolerance: an interval that moves no parameter by so much is not divided any further.
         max_steps: how many points are evaluated, beyond the first.
 
     Returns:
@@ -107,11 +108,11 @@ def strong_wolfe(
     previous, point = start, phi(t)
     for step in range(max_steps):
         if too_high(point, start) or (step > 1 and point.loss >= previous.loss):
-            return zoom(phi, start, [previous, point], reach, tolerance, step, max_steps)
+            return zoom(phi, start, [previous, point], reach, step, max_steps)
         if flat_enough(point, start):
             return point, step + 1
         if point.slope >= 0:
-            return zoom(phi, start, [previous, point], reach, tolerance, step, max_steps)
+            return zoom(phi, start, [previous, point], reach, step, max_steps)
         bounds = (point.t + 0.01 * (point.t - previous.t), point.t * 10)
         previous, point = point, phi(cubic_minimum(previous, point, bounds))
     return lower([start, point]), max_steps + 1
@@ -122,7 +123,6 @@ def zoom(
     start: Point,
     bracket: list[Point],
     reach: Tensor,
-    tolerance: float,
     step: int,
     max_steps: int,
 ) -> tuple[Point, int]:
@@ -132,7 +132,7 @@ def zoom(
     from there towards the other.
     """
     low, stalled = index_of_lower(bracket), False
-    while step < max_steps and not abs(bracket[1].t - bracket[0].t) * reach < tolerance:
+    while step < max_steps and not abs(bracket[1].t - bracket[0].t) * reach < NARROW:
         t, stalled = trial(bracket, stalled)
         point, step = phi(t), step + 1
         if too_high(point, start) or point.loss >= bracket[low].loss:
@@ -173,7 +173,7 @@ def trial(bracket: list[Point], stalled: bool) -> tuple[Number, bool]:
     At an end, or the second time near one, a tenth of the bracket away from it instead: else the
     bracket might hardly shrink.
     """
-    t = cubic_minimum(*bracket)
+    t = cubic_minimum(bracket[0], bracket[1])
     left, right = min(point.t for point in bracket), max(point.t for point in bracket)
     margin = 0.1 * (right - left)
     near = min(right - t, t - left) < margin
@@ -186,21 +186,20 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[Number, Number] | None = Non
     """Where the cubic is least that has the losses and slopes of two points: Nocedal & Wright,
     equation 3.59; the middle of the bounds where it is least nowhere."""
     low, high = bounds or ((a.t, b.t) if a.t <= b.t else (b.t, a.t))
-    d1 = (
-        a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
-    )  #   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ)/(a − b)
-    square = d1**2 - a.slope * b.slope  #                             d₂² = d₁² − φ′ₐ φ′ᵦ
+    rise = 3 * (a.loss - b.loss) / (a.t - b.t)  #      3 (φₐ − φᵦ) / (a − b)
+    d1 = a.slope + b.slope - rise  #                   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ) / (a − b)
+    square = d1**2 - a.slope * b.slope  #              d₂² = d₁² − φ′ₐ φ′ᵦ
     if not square >= 0:
         return (low + high) / 2.0
     d2 = square.sqrt()
     if a.t > b.t:
         a, b = b, a
-    ratio = (b.slope + d2 - d1) / (
-        b.slope - a.slope + 2 * d2
-    )  #     (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
-    return min(
-        max(b.t - (b.t - a.t) * ratio, low), high
-    )  #          b − (b − a) · ratio, in the bounds
+    span = b.slope - a.slope + 2 * d2  #               φ′ᵦ − φ′ₐ + 2 d₂
+    ratio = (b.slope + d2 - d1) / span  #              (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
+    t = (
+        b.t - (b.t - a.t) * ratio
+    )  #                   b − (b − a) (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
+    return min(max(t, low), high)
 
 
 # ------------------------------------------------------------------ the two in turn
@@ -344,8 +343,7 @@ class LBFGS(Optimizer):
                 param.copy_(value)
             return Point(t, loss, grad, grad.dot(direction))
 
-        tolerance = self.param_groups[0]["tolerance_change"]
-        return strong_wolfe(phi, start, t, direction.abs().max(), tolerance, max_steps)
+        return strong_wolfe(phi, start, t, direction.abs().max(), max_steps)
 
     # ------------------------------------------------------------------ the step
 
@@ -360,7 +358,7 @@ class LBFGS(Optimizer):
         Returns:
             The closure's loss at the start of the step.
         """
-        closure = cast(Callable[[], Any], torch.enable_grad()(closure))
+        closure = torch.enable_grad()(closure)
         if not self._params:
             return closure()
         group = self.param_groups[0]
@@ -419,20 +417,20 @@ class LBFGS(Optimizer):
         if memory["d"] is None:
             memory.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return grad.neg()
-        pairs = [memory["old_dirs"], memory["old_stps"], memory["ro"]]
+        changes, steps, products = memory["old_dirs"], memory["old_stps"], memory["ro"]
         history_size = self.param_groups[0]["history_size"]
         y = grad.sub(memory["prev_flat_grad"])  #             y = g − g of the step before
         s = memory["d"].mul(memory["t"])  #                   s = t d
         product = y.dot(s)
         if product > 1e-10:  # curvature; without it H would not stay positive
-            if len(pairs[0]) == history_size:
-                for column in pairs:
-                    column.pop(0)
-            for column, value in zip(pairs, (y, s, 1.0 / product), strict=True):
-                column.append(value)
+            if len(changes) == history_size:
+                del changes[0], steps[0], products[0]
+            changes.append(y)
+            steps.append(s)
+            products.append(1.0 / product)  #                 ρ = 1 / yᵀs
             memory["H_diag"] = product / y.dot(y)  #          γ = yᵀs / yᵀy
         alphas = state.setdefault("al", [None] * history_size)
-        return two_loop_recursion(grad, *pairs, memory["H_diag"], alphas)
+        return two_loop_recursion(grad, changes, steps, products, memory["H_diag"], alphas)
 
 
 def _flat(param: Tensor) -> Tensor:

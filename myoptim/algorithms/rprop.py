@@ -13,7 +13,7 @@ from myoptim.hyperparameters import (
     Group,
     Range,
     Several,
-    without_dimensions,
+    start_value,
 )
 from myoptim.rules import ElementwiseRule
 
@@ -35,9 +35,8 @@ def rprop(
     factor.masked_fill_(factor.lt(0), eta_minus)  #                 f ← η₋ where f < 0
     factor.masked_fill_(factor.eq(0), 1)  #                         f ← 1 where f = 0
     step_size.mul_(factor).clamp_(*step_sizes)  #                   Γ ← min(max(f Γ, Γ₋), Γ₊)
-    counted = grad.masked_fill(factor.eq(eta_minus), 0)  #          c = 0 where f = η₋, else g
-    param.addcmul_(counted.sign(), step_size, value=-1)  #          θ ← θ − Γ sign(c)
-    prev.copy_(counted)  #                                          p ← c
+    prev.copy_(grad).masked_fill_(factor.eq(eta_minus), 0)  #       p ← 0 where f = η₋, else g
+    param.addcmul_(prev.sign(), step_size, value=-1)  #             θ ← θ − Γ sign(p)
 
 
 def new_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
@@ -46,7 +45,7 @@ def new_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
         return torch.zeros_like(param, memory_format=torch.preserve_format)
     step_size = torch.zeros_like(grad)
     parts = torch.view_as_real(step_size) if step_size.is_complex() else step_size
-    parts.fill_(without_dimensions(group["lr"]))
+    parts.fill_(start_value("lr", group))
     return step_size
 
 

@@ -46,20 +46,23 @@ def check(
     Example: myoptim check adam.py --optimizer Adam
     """
     from myoptim.course import check as course
-    from myoptim.course.grade import optimizers_in
+    from myoptim.course.grade import examine
+    from myoptim.course.report import as_text
     from myoptim.course.settings import check_optimizer, chosen
     from myoptim.lab.errors import UsageError
 
     settings = chosen(config, accept, seed)
     if not file.is_file():
         raise UsageError(f"there is no file {str(file)!r}")
-    names = [check_optimizer(optimizer)] if optimizer else optimizers_in(file, settings.optimizers)
-    if len(names) > 1:
-        raise UsageError(f"{file} has classes {', '.join(names)}: choose one with --optimizer")
-    verdict = course.check(file, names[0], settings)
+    wanted = (check_optimizer(optimizer),) if optimizer else settings.optimizers
+    verdicts = examine(file, wanted, settings)
+    if len(verdicts) > 1:
+        found = ", ".join(str(verdict.optimizer) for verdict in verdicts)
+        raise UsageError(f"{file} has classes {found}: choose one with --optimizer")
+    verdict = verdicts[0]
     if as_json:
         common.print_json(course.as_json(verdict))
     else:
-        typer.echo(course.as_text(verdict))
+        typer.echo(as_text(verdict))
     if not verdict.passed:
         raise typer.Exit(common.NEGATIVE)

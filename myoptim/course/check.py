@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from myoptim.course.diagnosis import (
     with_mistake,
 )
 from myoptim.course.exercise import Probe, Record, accepted, described
-from myoptim.course.mistakes import CATALOGUE, CONTRACT, load, source
-from myoptim.course.probes import HYPER_PARAMETERS, Bank, bank
+from myoptim.course.intake import shown
+from myoptim.course.itself import Itself
+from myoptim.course.mistakes import CATALOGUE
+from myoptim.course.mistakes import CONTRACT as CONTRACT_MISTAKES
+from myoptim.course.probes import CONTRACT, HYPER_PARAMETERS, Bank, bank
 from myoptim.course.sandbox import Outcome
-from myoptim.course.settings import CRITERIA, Settings
+from myoptim.course.settings import CRITERIA, STYLES, Settings
 
 FACTS: dict[str, dict[tuple[str, Any], str]] = {
     "in_place": {("storage", "replaced"): "replaces-data"},
@@ -37,9 +40,6 @@ FACTS: dict[str, dict[tuple[str, Any], str]] = {
     "counter": {("counter", "stuck"): "step-dtype"},
 }
 """What an observation means, by the criterion that it decides."""
-
-NUMERIC = ("lr", "groups", "missing", "gradients", "state")
-"""Criteria of the contract whose probes must follow the rule, number by number."""
 
 PASSED, FAILED, NOT_CHECKED, NOT_JUDGED = "passed", "failed", "not checked", "not judged"
 
@@ -66,7 +66,9 @@ class Result:
     @property
     def hints(self) -> list[str]:
         """The hints of the diagnosis, each once."""
-        return list(dict.fromkeys(CATALOGUE[name].hint for name in self.diagnosis.ids))
+        hints = [CATALOGUE[name].hint for name in self.diagnosis.ids]
+        hints += [f"Look again at {edit.reference}" for edit in self.diagnosis.edits]
+        return list(dict.fromkeys(hints))
 
 
 @dataclass
@@ -141,14 +143,9 @@ def check(path: Path, optimizer: str, settings: Settings) -> Verdict:
         optimizer: the name of the class, a key of `mistakes.SOLUTIONS`.
     """
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-    try:
-        text = sandbox.read_source(path)
-    except ValueError as error:
-        outcome = Outcome(refused=("load", str(error)))
-    else:
-        probes = bank(optimizer, seed)
-        outcome = sandbox.run(text, path.name, optimizer, probes.probes, settings.limits)
-    return judge(outcome, path.name, optimizer, settings, seed)
+    wanted = {optimizer: bank(optimizer, seed).probes}
+    outcome = sandbox.submit(path, wanted, settings.limits, settings.helpers, settings.isolation)
+    return judge(outcome, shown(path.name), optimizer, settings, seed)
 
 
 def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed: int) -> Verdict:
@@ -191,10 +188,13 @@ def _notes(outcome: Outcome, optimizer: str) -> Iterable[str]:
     for name, argument in outcome.names.items():
         if argument != name:
             yield f"{argument if isinstance(argument, str) else ' and '.join(argument)} is {name}"
-    ours = accepted(load(source(optimizer), optimizer), known)["defaults"]
-    for name, value in outcome.defaults.items():
-        if name != "lr" and name in ours and value != ours[name]:
-            yield f"the default of {name} is {value:g}, torch's is {ours[name]:g}"
+
+
+def _shown(default: Any) -> str:
+    """A default in words: a number, or numbers in parentheses."""
+    if isinstance(default, list):
+        return f"({', '.join(map(_shown, default))})"  # pyright: ignore[reportUnknownArgumentType]
+    return f"{default:g}"
 
 
 class _Judgement:
@@ -209,7 +209,7 @@ class _Judgement:
         self.results = results
         self.examination = Examination(outcome.records, outcome.names)
         self.reference = Candidate(probes.optimizer)
-        self.others = [probe for name in (*NUMERIC, "signature") for probe in self.probes(name)]
+        self.others = [probe for name in (*CONTRACT, "signature") for probe in self.probes(name)]
 
     def probes(self, criterion: str) -> list[Probe]:
         return self.examination.run(self.bank.by_criterion.get(criterion, ()))
@@ -221,7 +221,7 @@ class _Judgement:
         self.movement()
         baseline = self.rule()
         self.signature(baseline)
-        for criterion in NUMERIC:
+        for criterion in CONTRACT:
             self.contract(criterion, baseline)
         self.offered("counter")
         self.closure()
@@ -231,7 +231,7 @@ class _Judgement:
     def closure(self) -> None:
         """Fail where a step with a closure raises and others do not."""
         error = next((r.error for r in self.records(self.offered("closure")) if r.error), None)
-        if error is not None and self.results["rule"].status == PASSED:
+        if error is not None and self.outcome.records[self.bank.together.name].steps:
             self.fail("closure", described(error))
 
     def nothing_seen(self) -> None:
@@ -260,6 +260,8 @@ class _Judgement:
         """Fail a criterion on what was observed besides the numbers."""
         for record in self.outcome.records.values():
             for (fact, value), name in FACTS[criterion].items():
+                if name in STYLES and name not in self.settings.forbid:
+                    continue
                 if self.observed(record) and record.facts.get(fact) == value:
                     self.fail(criterion, CATALOGUE[name].what, Diagnosis((name,)))
 
@@ -296,9 +298,10 @@ class _Judgement:
         divergence = self.examination.divergence(self.reference, probes)
         diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
         error = next((r.error for r in self.records(probes) if r.error is not None), None)
-        message = f"{diagnosis}" if diagnosis.ids or error is None else described(error)
+        known = diagnosis.ids or diagnosis.edits
+        message = f"{diagnosis}" if known or error is None else described(error)
         self.fail("rule", message, diagnosis, divergence)
-        contract = {mistake.id for mistake in CONTRACT}
+        contract = {mistake.id for mistake in CONTRACT_MISTAKES}
         return self.reference if found and contract & set(found.ids) else found
 
     def records(self, probes: Iterable[Probe]) -> list[Record]:
@@ -332,12 +335,29 @@ class _Judgement:
             other = self.named(baseline, probes)
             if other.ids:
                 self.fail("signature", CATALOGUE[other.ids[0]].what, other)
+        right = accepted((baseline or self.reference).cls, self.outcome.names)["defaults"]
+        wrong = [
+            f"the default of {name} is {_shown(value)}, torch's is {_shown(right[name])}"
+            for name, value in self.outcome.defaults.items()
+            if name != "lr" and name in right and value != right[name]
+        ]
+        if wrong:
+            self.fail("signature", "; ".join(wrong))
 
     def named(self, baseline: Candidate, probes: list[Probe]) -> Diagnosis:
         """A single mistake that explains these probes and the rule's."""
         both = [*self.probes("rule"), *probes]
         found, _ = diagnose(self.examination, baseline, both, self.others, pairs=False)
-        return found
+        right = [one for one in self.others if self.examination.explains(baseline, (one,))]
+        ids = [name for name in found.ids if self.agrees(baseline, name, right)]
+        return replace(found, ids=tuple(ids))
+
+    def agrees(self, baseline: Candidate, name: str, right: list[Probe]) -> bool:
+        """Whether a mistake, in a form of it, leaves right what is right in the submission."""
+        return any(
+            self.examination.explains(one, right)
+            for one in with_mistake(baseline, (CATALOGUE[name],))
+        )
 
     def contract(self, criterion: str, baseline: Candidate | None) -> None:
         """Judge probes that must follow the same rule as the rule's probes do."""
@@ -346,8 +366,7 @@ class _Judgement:
         if result.status != PASSED or not probes:
             return
         if baseline is None:
-            result.status = NOT_JUDGED
-            result.message = "the rule is not known"
+            self.by_itself(criterion, probes)
             return
         divergence = self.examination.divergence(baseline, probes)
         if divergence is None:
@@ -362,24 +381,46 @@ class _Judgement:
         message = " Or: ".join(CATALOGUE[name].what for name in ids) or otherwise
         self.fail(criterion, message, Diagnosis(ids), divergence)
 
+    def by_itself(self, criterion: str, probes: list[Probe]) -> None:
+        """Judge probes by what the class does in others, where its rule has no name."""
+        unseen = self.results["rule"].status == NOT_JUDGED
+        if unseen or not self.outcome.records[self.bank.together.name].steps:
+            self.results[criterion].status = NOT_JUDGED
+            self.results[criterion].message = "there is no step to compare with"
+            return
+        itself = Itself(self.outcome.records, self.bank)
+        if criterion == "state" and not itself.independent:
+            self.fail("state", "what a parameter does depends on the others")
+        for probe in probes:
+            unlike = itself.unlike(probe)
+            if unlike is not None:
+                told = "it does not do what it does in its other runs"
+                told += "" if isinstance(unlike, Divergence) else f": {unlike}"
+                self.fail(criterion, told, Diagnosis(self.suspected(probe)), unlike)
+
     def suspects(self, baseline: Candidate, probes: list[Probe]) -> tuple[str, ...]:
         """What the first probe that differs is there to show."""
         for probe in probes:
-            record = self.outcome.records[probe.name]
             if not self.examination.explains(baseline, (probe,)):
-                if record.error is not None and probe in self.bank.by_criterion["missing"]:
-                    return ("no-none-guard",)
-                if probe.kind == "added group":
-                    return ("eager-state",) if record.error is not None else ()
-                if probe.kind == "reload" and record.error and "loaded" not in record.facts:
-                    return ()  # What it raised says more than where state may be.
-                if probe.kind == "reload" and record.facts.get("keyed by id"):
-                    return ("state-by-id",)
-                return {
-                    "generator": ("params-generator-kept",),
-                    "reload": ("state-attribute",),
-                }.get(probe.kind, ())
+                return self.suspected(probe)
         return ()
+
+    def suspected(self, probe: Probe) -> tuple[str, ...]:
+        """What a probe that differs is there to show."""
+        record = self.outcome.records[probe.name]
+        if record.error is not None and probe in self.bank.by_criterion["missing"]:
+            return ("no-none-guard",)
+        if probe.kind == "added group":
+            return ("eager-state",) if record.error is not None else ()
+        if probe.kind == "reload" and record.error and "loaded" not in record.facts:
+            return ()  # What it raised says more than where state may be.
+        if probe.kind == "reload" and record.facts.get("keyed by id"):
+            return ("state-by-id",)
+        return {
+            "generator": ("params-generator-kept",),
+            "reload": ("state-attribute",),
+            "second optimizer": ("state-outlives",),
+        }.get(probe.kind, ())
 
     def offered(self, criterion: str) -> list[Probe]:
         """The probes of a criterion that were run; says so where none could be."""
@@ -424,6 +465,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "diagnosis": list(result.diagnosis.ids),
                 "at_least": bool(result.diagnosis.hidden),
                 "together": result.diagnosis.together,
+                "edit": [edit.as_data() for edit in result.diagnosis.edits],
+                "edits_alike": result.diagnosis.alike,
+                "sure": result.diagnosis.sure,
                 "hints": result.hints,
             }
             for result in verdict.results
@@ -431,25 +475,11 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def as_text(verdict: Verdict) -> str:
-    """A verdict for people, with as many hints as the settings allow."""
-    lines = [
-        f"{verdict.file}: {verdict.optimizer or 'no optimizer'}: "
-        f"{'passed' if verdict.passed else 'failed'}, {verdict.score:g} of {verdict.max_score:g}"
-    ]
-    for result in verdict.results:
-        points = f"{verdict.points(result):g}/{verdict.settings.points[result.criterion]:g}"
-        lines.append(f"  {result.status:12}{points:>7}  {CRITERIA[result.criterion]}")
-        lines += [f"{'':23}{text}" for text in explanation(result, verdict.settings.hints)]
-    lines += [f"  note: {note}" for note in verdict.notes]
-    return "\n".join(lines)
-
-
 def explanation(result: Result, hints: str) -> list[str]:
     """What a student is told about a criterion that is not simply passed."""
     if result.status != FAILED:
         return [result.message] if result.message else []
-    named = bool(result.diagnosis.ids)
+    named = bool(result.diagnosis.ids or result.diagnosis.edits)
     # The message of a named mistake says what it is; of the rule's it is the diagnosis itself.
     told = hints == "name" and result.criterion != "rule"
     lines = [result.message] if told or not named else []
@@ -457,6 +487,7 @@ def explanation(result: Result, hints: str) -> list[str]:
         lines.append(f"first difference: {result.divergence}")
     if named and hints == "name":
         lines.append(f"diagnosis: {result.diagnosis}")
+        lines += [f"  {line}" for line in result.diagnosis.lines]
     if hints != "none":
         lines += [f"hint: {hint}" for hint in result.hints]
     return lines or ["this is not as it should be"]

@@ -5,15 +5,17 @@ source, the class to look for, the probes), limits itself, runs the code, and wr
 JSON lines to the file descriptor it was given. Each line carries the job's key, so that nothing
 that a submission prints by accident is taken for a result.
 
-Limits and traps here keep honest mistakes from doing harm, and make their reasons clear; against a
-determined attacker in the same process they are no sandbox. What counts is only that the numbers
-are right, and that is decided in the other process.
+What keeps the machine from harm is done by the system (`isolation.py`) and its limits. The traps
+here say in words what a submission tried. What counts is only that the numbers are right, and that
+is decided in the other process.
 """
 
 import ast
-import contextlib
+import builtins
 import difflib
 import faulthandler
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import json
 import linecache
@@ -23,14 +25,22 @@ import signal
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
 HERE = Path(__file__).resolve().parent
-ALLOWED_IN_OPTIM = {"Optimizer", "optimizer", "lr_scheduler", "swa_utils"}
+STAND_INS = (
+    *("matplotlib", "mpl_toolkits", "seaborn", "plotly", "bokeh", "pandas", "tqdm", "wandb"),
+    *("IPython", "ipywidgets", "google", "tensorboard", "torch.utils.tensorboard"),
+    *("torchvision", "torchaudio", "torchinfo", "torchsummary", "graphviz", "torchviz"),
+)
+"""What students import beside an optimizer, to plot and to train, and no optimizer computes with.
+An object that takes everything stands for each, so that it matters not what is installed where."""
+KERNELS = ("_fused_adam", "_fused_adamw", "_fused_sgd", "_fused_adagrad")
+"""torch's own optimizers among its operators."""
 FORBIDDEN = {
     "start another process": ("os.fork", "os.posix_spawn", "os.spawn", "os.exec", "os.system",
                               "subprocess.Popen", "pty.spawn"),
@@ -62,8 +72,8 @@ def load_alone(*names: str) -> None:
         spec.loader.exec_module(module)
 
 
-load_alone("myoptim.lab.prescribed", "myoptim.course.exercise")
-from myoptim.course import exercise  # noqa: E402
+load_alone("myoptim.lab.prescribed", "myoptim.course.exercise", "myoptim.course.isolation")
+from myoptim.course import exercise, isolation  # noqa: E402
 
 
 class Reporter:
@@ -112,7 +122,6 @@ def settle(job: dict[str, Any]) -> None:
     watch = os.fdopen(int(sys.argv[2]), "w")
     faulthandler.enable(watch, all_threads=False)
     faulthandler.register(signal.SIGXCPU, watch, all_threads=False, chain=True)
-    faulthandler.dump_traceback_later(job["wall_seconds"], exit=True, file=watch)
     spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     cpu = int(spent + job["cpu_seconds"]) + 1
     _limit(resource.RLIMIT_CPU, cpu, cpu + 1)
@@ -121,11 +130,7 @@ def settle(job: dict[str, Any]) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_NPROC, 1)
-    if job["uid"] is not None:
-        with contextlib.suppress(OSError):  # a container without the right to change users
-            os.setgroups([])
-            os.setgid(job["uid"])
-            os.setuid(job["uid"])
+    isolation.confine(job["way"], job["uid"], (HERE.parent, Path(torch.optim.__file__).parent))
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -146,19 +151,21 @@ def _without_dynamo() -> None:
 
 def examine(job: dict[str, Any], reporter: Reporter) -> None:
     """Load the submission, find its class, put it through the probes."""
-    tree = parse(job["source"], job["file"])
-    found = delegations(tree)
-    if found:
-        raise Refused("policy", found[0])
     guard(reporter)
-    namespace = run(job["source"], job["file"])
-    cls = find_class(namespace, job["optimizer"])
+    namespace, broken = run(job)
+    own = own_classes(namespace)
+    found = {name: own[spelt] for name in job["wanted"] if (spelt := spelling(name, own))}
+    reporter.tell("found", optimizers=list(found), classes=list(own))
+    if not found:
+        raise no_class(job["wanted"], namespace, own, broken)
+    optimizer, cls = next(iter(found.items()))
+    wanted = job["wanted"][optimizer]
     try:
-        offer = exercise.accepted(cls, job["hyper_parameters"])
+        offer = exercise.accepted(cls, wanted["hyper_parameters"])
     except (TypeError, ValueError) as error:
         raise Refused("signature", f"the constructor's signature cannot be read: {error}") from None
     reporter.tell("loaded", **offer)
-    for data in job["probes"]:
+    for data in wanted["probes"]:
         probe = exercise.decode(data)
         if exercise.fits(probe, offer["names"]):
             record = exercise.exercise(cls, probe, offer["names"], watch=probe.kind == "plain")
@@ -195,56 +202,57 @@ def parse(source: str, file: str) -> ast.Module:
         ) from None
 
 
-def delegations(tree: ast.Module) -> list[str]:
-    """Uses of finished optimizers in the text, except in tests and under `__name__`."""
-    names = {"torch": "torch"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                full = alias.name if alias.asname else alias.name.partition(".")[0]
-                names[alias.asname or full] = full
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            for alias in node.names:
-                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    found: list[str] = []
-    for node in _used(tree):
-        uses = [node.func] if isinstance(node, ast.Call) else getattr(node, "bases", [])
-        for use in uses:
-            full = _dotted(use, names, own)
-            if full and _is_optimizer(full):
-                verb = "calls" if isinstance(node, ast.Call) else "is a subclass of"
-                found.append(f"line {node.lineno} {verb} {full}")
-    return found
+class Notebook:
+    """Which statements of a notebook's cells define something; what they do is not run.
+
+    Lines of IPython's own (%, !, ?) are left out.
+    """
+
+    def __init__(self, parts: list[list[str]], wanted: Iterable[str]) -> None:
+        self.wanted = set(wanted)
+        self.broken: list[str] = []
+        self.trees = {name: self._parsed(name, source) for name, source in parts}
+        self.known = set(dir(builtins)) - {"input", "print", "open", "exec", "eval"}
+        for tree in self.trees.values():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    names = (alias.asname or alias.name for alias in node.names)
+                    self.known |= {name.partition(".")[0] for name in names}
+
+    def _parsed(self, name: str, source: str) -> ast.Module:
+        lines = [] if source.startswith("%%") else source.splitlines()
+        plain = ["" if line.lstrip()[:1] in ("%", "!", "?") else line for line in lines]
+        try:
+            return parse("\n".join(plain), name)
+        except Refused as refusal:  # perhaps it is the one with the class, perhaps notes
+            self.broken.append(f"{name.rpartition(', ')[2]}: {refusal.args[1]}")
+            return ast.Module([], [])
+
+    def definitions(self, name: str) -> Iterator[ast.stmt]:
+        """The statements of a cell to run, one by one."""
+        for statement in self.trees[name].body:
+            if self._defines(statement):
+                yield statement
+
+    def _defines(self, statement: ast.stmt) -> bool:
+        """Whether a statement gives a name to something without much computing."""
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            return isinstance(
+                statement,
+                ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Try,
+            )
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if any(isinstance(target, ast.Name) and target.id in self.wanted for target in targets):
+            return True
+        calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        return all(_root(call) in self.known for call in calls)
 
 
-def _used(tree: ast.AST) -> "list[ast.Call | ast.ClassDef]":
-    """Calls and classes, outside of what only runs as a script or a test."""
-    found: list[ast.Call | ast.ClassDef] = []
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.FunctionDef) and node.name.startswith(("test", "main")):
-            continue
-        if isinstance(node, ast.Call | ast.ClassDef):
-            found.append(node)
-        found += _used(node)
-    return found
-
-
-def _dotted(node: ast.expr, names: dict[str, str], own: set[str]) -> str:
-    """The full name of `a.b.c` by the file's imports, or ""."""
-    if isinstance(node, ast.Attribute):
-        base = _dotted(node.value, names, own)
-        return f"{base}.{node.attr}" if base else ""
-    return names.get(node.id, "") if isinstance(node, ast.Name) and node.id not in own else ""
-
-
-def _is_optimizer(full: str) -> bool:
-    if full.startswith("myoptim."):
-        return True
-    rest = full.removeprefix("torch.optim.")
-    return rest != full and rest.partition(".")[0] not in ALLOWED_IN_OPTIM
+def _root(node: ast.expr) -> str:
+    """The first name of `a.b.c`."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def guard(reporter: Reporter) -> None:
@@ -256,6 +264,7 @@ def guard(reporter: Reporter) -> None:
     trap_optimizers(told)
     for name in [name for name in sys.modules if name.partition(".")[0] == "myoptim"]:
         del sys.modules[name]
+    sys.meta_path.insert(0, StandIns())
     sys.addaudithook(_hook(told))
 
 
@@ -264,28 +273,151 @@ def trap_optimizers(told: Callable[[str], None]) -> None:
 
     def trap(name: str) -> Callable[..., NoReturn]:
         def trapped(*args: Any, **kwargs: Any) -> NoReturn:
-            told(f"use {name}")
+            told(f"use {name}{_line()}")
             raise Delegation(f"the exercise is to write it: a submission may not use {name}")
 
         return trapped
 
     for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith("torch.optim") or module_name == "torch.optim.optimizer":
-            continue
-        if module_name.startswith(("torch.optim.lr_scheduler", "torch.optim.swa_utils")):
+        if not module_name.startswith("torch.optim"):
             continue
         for name, value in list(vars(module).items()):
-            full = f"torch.optim.{name}"
-            if isinstance(value, type) and issubclass(value, torch.optim.Optimizer):
-                if value is not torch.optim.Optimizer:
-                    for method in ("__init__", "step"):
-                        setattr(value, method, trap(full))
-                    setattr(value, "__init_subclass__", classmethod(trap(full)))  # noqa: B010
-            elif isinstance(value, types.FunctionType) and value.__module__ == module_name:
-                setattr(module, name, trap(f"{module_name}.{name}"))
-    for owner, prefix in ((torch, "torch"), (torch.ops.aten, "torch.ops.aten")):
-        for kernel in ("adagrad", "adam", "adamw", "sgd"):
-            setattr(owner, f"_fused_{kernel}_", trap(f"{prefix}._fused_{kernel}_"))
+            if not _is_finished(value):
+                continue
+            full = f"{'torch.optim' if isinstance(value, type) else value.__module__}.{name}"
+            if isinstance(value, type):
+                for method in ("__init__", "step"):
+                    setattr(value, method, trap(full))
+                setattr(value, "__init_subclass__", classmethod(trap(full)))  # noqa: B010
+            else:
+                setattr(module, name, trap(full))
+                _replace_code(value, trap(full))
+    trap_kernels(trap)
+
+
+def _is_finished(value: Any) -> bool:
+    """Whether this is an optimizer of torch's, or one of the functions of its module."""
+    if isinstance(value, type):
+        return issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
+    module = value.__module__ if isinstance(value, types.FunctionType) else None
+    return (module or "").startswith("torch.optim.") and module not in (
+        *("torch.optim.optimizer", "torch.optim.lr_scheduler", "torch.optim.swa_utils"),
+    )
+
+
+def _replace_code(function: types.FunctionType, trapped: Callable[..., NoReturn]) -> None:
+    """Change the function itself too, for whoever has got hold of it by another way."""
+    if not function.__code__.co_freevars:
+        name = f"_trapped_{function.__name__}"
+        function.__globals__[name] = trapped
+        text = f"def stand_in(*args, **kwargs): {name}()"
+        namespace: dict[str, Any] = {}
+        exec(text, namespace)
+        function.__code__ = namespace["stand_in"].__code__
+
+
+def trap_kernels(trap: Callable[[str], Callable[..., NoReturn]]) -> None:
+    """Trap torch's kernels in its dispatcher, which every way to them goes through."""
+    global _library
+    _library = torch.library.Library("aten", "IMPL")
+    for kernel in KERNELS:
+        for name in (kernel, f"{kernel}_"):
+            for overload in getattr(torch.ops.aten, name).overloads():
+                full = name if overload == "default" else f"{name}.{overload}"
+                _library.impl(full, trap(f"torch.ops.aten.{name}"), "CPU")
+
+
+_library: torch.library.Library | None = None
+"""Kept, since its kernels go when it goes."""
+
+
+def _line() -> str:
+    """The line of the submission that is being run, in words."""
+    frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and not frame.f_code.co_filename.startswith(exercise.SUBMISSION):
+        frame = frame.f_back
+    return f" (line {frame.f_lineno})" if frame else ""
+
+
+class StandIn(types.ModuleType):
+    """Takes everything that is done with a library, and does nothing."""
+
+    def __init__(self, name: str, of: Any = None) -> None:
+        super().__init__(name)
+        self.__path__: MutableSequence[str] = []
+        self._of = of
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = StandIn(f"{self.__name__}.{name}")
+        setattr(self, name, value)
+        return value
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What it is called with, for loops over `tqdm(…)` and for decorators."""
+        first = args[0] if args else None
+        return first if isinstance(first, types.FunctionType) else StandIn(self.__name__, first)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._of if isinstance(self._of, Iterable) else ())
+
+    def __getitem__(self, key: Any) -> Any:
+        return StandIn(f"{self.__name__}[]")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        return
+
+    def __enter__(self) -> "StandIn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return ()
+
+
+class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a stand-in for each of the libraries that have one."""
+
+    def find_spec(
+        self, fullname: str, path: Any, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """A spec for `matplotlib` and `matplotlib.pyplot`, and nothing for numpy."""
+        if any(fullname == name or fullname.startswith(f"{name}.") for name in STAND_INS):
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """The stand-in."""
+        return StandIn(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """There is nothing to run."""
+
+
+class Helpers(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the helper files that lie beside the submission, by their texts."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+
+    def find_spec(
+        self, fullname: str, path: Any, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """A spec for a helper."""
+        if fullname in self.texts:
+            return importlib.machinery.ModuleSpec(fullname, self)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """An ordinary module will do."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the helper's text."""
+        text = self.texts[module.__name__]
+        exec(compile(text, _remembered(f"{module.__name__}.py", text), "exec"), vars(module))
 
 
 def _hook(told: Callable[[str], None]) -> Callable[[str, tuple[Any, ...]], None]:
@@ -323,32 +455,89 @@ def _hook(told: Callable[[str], None]) -> Callable[[str, tuple[Any, ...]], None]
     return hook
 
 
-def run(source: str, file: str) -> dict[str, Any]:
-    """The namespace of the submission, run as a module."""
-    name = f"{exercise.SUBMISSION}{file}>"
+def run(job: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The namespace of the submission, run as a module, and the cells that are no Python."""
     module = types.ModuleType("submission")
     sys.modules["submission"] = module
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    sys.meta_path.insert(0, Helpers(job["helpers"]))
     try:
-        exec(compile(source, name, "exec"), vars(module))
+        if job["notebook"]:
+            notebook = Notebook(job["parts"], job["wanted"])
+            _run_cells(notebook, dict(job["parts"]), vars(module))
+            return vars(module), notebook.broken
+        ((name, source),) = job["parts"]
+        parse(source, name)
+        exec(compile(source, _remembered(name, source), "exec"), vars(module))
+    except Refused:
+        raise
     except BaseException as error:
         described = exercise.described(exercise.describe(error))
         raise Refused("load", f"loading the file raised {described}") from None
-    return vars(module)
+    return vars(module), []
 
 
-def find_class(namespace: dict[str, Any], optimizer: str) -> type:
-    """The class of this name; RMSProp is RMSprop."""
-    for name in (optimizer, {"RMSprop": "RMSProp"}.get(optimizer, optimizer)):
+def _run_cells(notebook: Notebook, sources: dict[str, str], namespace: dict[str, Any]) -> None:
+    for name in notebook.trees:
+        file = _remembered(name, sources[name])
+        for statement in notebook.definitions(name):
+            _run_statement(statement, file, namespace)
+
+
+def _run_statement(statement: ast.stmt, file: str, namespace: dict[str, Any]) -> None:
+    try:
+        exec(compile(ast.Module([statement], []), file, "exec"), namespace)
+    except Exception:
+        # It may need what a cell computed that was not run.
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            raise
+
+
+def _remembered(name: str, source: str) -> str:
+    """The file name to compile under, with the text where inspect looks for it."""
+    file = f"{exercise.SUBMISSION}{name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    return file
+
+
+def own_classes(namespace: dict[str, Any]) -> dict[str, type]:
+    """The classes that the submission made, by their names in it, however it made them."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, type) and not _is_a_librarys(value)
+    }
+
+
+def _is_a_librarys(cls: type) -> bool:
+    """Whether an installed module has this class under its name."""
+    module = sys.modules.get(cls.__module__)
+    if (
+        module is None
+        or cls.__module__ == "submission"
+        or isinstance(getattr(module, "__loader__", None), Helpers)
+    ):
+        return False
+    return getattr(module, cls.__qualname__, None) is cls
+
+
+def spelling(optimizer: str, own: dict[str, type]) -> str:
+    """How a submission spells the name of an optimizer's class: `RMSProp`; "" if it has none."""
+    near = [name for name in own if name.lower() == optimizer.lower()]
+    return optimizer if optimizer in own else near[0] if len(near) == 1 else ""
+
+
+def no_class(
+    wanted: Iterable[str], namespace: dict[str, Any], own: dict[str, type], broken: list[str]
+) -> Refused:
+    """Why there is nothing to put through the probes."""
+    for name in wanted:
         if isinstance(namespace.get(name), type):
-            return namespace[name]
-    classes = [name for name, value in namespace.items() if isinstance(value, type)]
-    own = [name for name in classes if namespace[name].__module__ == "submission"]
-    near = difflib.get_close_matches(optimizer.lower(), [name.lower() for name in own], 1, 0.5)
-    nearest = [name for name in own if name.lower() in near]
-    hint = f"; the nearest is {nearest[0]}" if nearest else ""
-    listed = ", ".join(own) or "none"
-    raise Refused("load", f"no class {optimizer} in the file (classes: {listed}){hint}")
+            return Refused("policy", f"{name} is not the submission's own, but a library's")
+    lower = {name.lower(): name for name in own}
+    near = [m for name in wanted for m in difflib.get_close_matches(name.lower(), lower, 1, 0.5)]
+    notes = [f"the nearest is {lower[near[0]]}", *broken] if near else broken
+    missing = f"no class {' or '.join(wanted)} in the file (classes: {', '.join(own) or 'none'})"
+    return Refused("load", "; ".join((missing, *notes)))
 
 
 if __name__ == "__main__":

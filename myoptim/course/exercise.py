@@ -138,7 +138,8 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
 
     Returns:
         {"names": {hyper-parameter: argument, or the list of two for betas},
-        "defaults": {hyper-parameter: number}}.
+        "defaults": {hyper-parameter: number, or list of numbers}}; those without one, or with
+        another kind of default, are left out.
     """
     parameters = constructor(cls)
     names: dict[str, Any] = {name: name for name in known if name in parameters}
@@ -150,12 +151,22 @@ def accepted(cls: type, known: Iterable[str]) -> dict[str, Any]:
                 taken.add(alias)
     if "betas" in known and "betas" not in names and all(beta in parameters for beta in PAIR):
         names["betas"] = list(PAIR)
-    defaults = {
-        name: parameters[argument].default
-        for name, argument in names.items()
-        if isinstance(argument, str) and isinstance(parameters[argument].default, int | float)
-    }
-    return {"names": names, "defaults": defaults}
+    defaults = {name: _default(parameters, argument) for name, argument in names.items()}
+    known_defaults = {name: value for name, value in defaults.items() if value is not None}
+    return {"names": names, "defaults": known_defaults}
+
+
+def _default(parameters: dict[str, inspect.Parameter], argument: Any) -> Any:
+    """A number, or a list of numbers; None where an argument has no such default."""
+    if isinstance(argument, list):
+        values = [parameters[name].default for name in argument]
+    else:
+        value = parameters[argument].default
+        if isinstance(value, int | float):
+            return float(value)
+        values = list(value) if isinstance(value, list | tuple) else []
+    numbers = all(isinstance(value, int | float) for value in values)
+    return [float(value) for value in values] if values and numbers else None
 
 
 def constructor(cls: type) -> dict[str, inspect.Parameter]:
@@ -227,17 +238,20 @@ def describe(error: BaseException) -> dict[str, Any]:
         if frame.f_code.co_filename.startswith(SUBMISSION)
     ]
     line, code = frames[-1] if frames else (None, None)
+    cell = re.search(r", (cell \d+)>$", code.co_filename) if code else None
     return {
         "type": type(error).__name__,
         "message": re.sub(r"\s+", " ", str(error))[:300],
         "line": line,
+        "cell": cell and cell[1],
         "function": code.co_name if code else None,
     }
 
 
 def described(error: dict[str, Any]) -> str:
     """An exception that `describe` wrote down, in words."""
-    where = f" (line {error['line']}, in {error['function']})" if error["line"] else ""
+    cell = f"{error['cell']}, " if error["cell"] else ""
+    where = f" ({cell}line {error['line']}, in {error['function']})" if error["line"] else ""
     return f"{error['type']}: {error['message']}{where}"
 
 
@@ -346,10 +360,26 @@ def _of_parameter_size(optimizer: Any, parameters: list[Any]) -> dict[str, list[
     return buffers
 
 
+def attributes(value: Any) -> dict[str, Any]:
+    """What an object keeps, in its `__dict__` and in `__slots__`."""
+    slots = (name for cls in type(value).__mro__ for name in _slots(cls) if hasattr(value, name))
+    return {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+
+
+def _slots(cls: type) -> list[str]:
+    names = vars(cls).get("__slots__", ())
+    names = [names] if isinstance(names, str) else list(names)
+    return [
+        f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") else name
+        for name in names
+        if name not in ("__dict__", "__weakref__")
+    ]
+
+
 def _held(optimizer: Any, parameters: list[Any]) -> Iterator[tuple[str, Tensor]]:
     """Tensors and arrays that an optimizer keeps, wherever, except parameters."""
     known = {id(p): str(index) for index, p in enumerate(parameters)}
-    yield from _walk(vars(optimizer), "", known, MAX_DEPTH)
+    yield from _walk(attributes(optimizer), "", known, MAX_DEPTH)
 
 
 def _walk(value: Any, path: str, known: dict[int, str], depth: int) -> Iterator[tuple[str, Tensor]]:
@@ -384,7 +414,7 @@ def _plain(run: _Run) -> Iterator[None]:
 def _changed_lr(run: _Run) -> Iterator[None]:
     """The schedule changes the lr, where the optimizer lets it."""
     optimizer = run.build([torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts])
-    if not hasattr(optimizer, "param_groups") and "lr" not in vars(optimizer):
+    if not hasattr(optimizer, "param_groups") and not hasattr(optimizer, "lr"):
         raise NotOffered("the class has neither param_groups nor an attribute lr")
     yield from _plain(run)
 
@@ -392,6 +422,26 @@ def _changed_lr(run: _Run) -> Iterator[None]:
 def _generator(run: _Run) -> Iterator[None]:
     """The parameters come as a generator, as `model.parameters()` gives them."""
     for _ in run.follow(run.probe.schedule, lambda parameters: run.build(p for p in parameters)):
+        yield
+
+
+def _second_optimizer(run: _Run) -> Iterator[None]:
+    """Another optimizer moved the same parameters before, which then start over."""
+    schedule = run.probe.schedule
+
+    def build(parameters: list[Any]) -> Any:
+        earlier = run.build(parameters)
+        for row in schedule.gradients[:2]:
+            for p, gradient in zip(parameters, row, strict=True):
+                p.grad = None if gradient is None else -gradient
+            earlier.step()
+        with torch.inference_mode():
+            for p, start in zip(parameters, schedule.starts, strict=True):
+                p.grad = None
+                p.data.copy_(start)
+        return run.build(parameters)
+
+    for _ in run.follow(schedule, build):
         yield
 
 
@@ -453,7 +503,7 @@ def _holds_arrays(value: Any) -> bool:
 
 def _keyed_by_id(optimizer: Any, parameters: list[Any]) -> bool:
     ids = {id(p) for p in parameters}
-    tables = [value for value in vars(optimizer).values() if isinstance(value, dict)]
+    tables = [value for value in attributes(optimizer).values() if isinstance(value, dict)]
     return any(isinstance(key, int) and key in ids for table in tables for key in table)
 
 
@@ -496,6 +546,7 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "plain": _plain,
     "changed lr": _changed_lr,
     "generator": _generator,
+    "second optimizer": _second_optimizer,
     "two groups": _two_groups,
     "added group": _added_group,
     "reload": _reload,

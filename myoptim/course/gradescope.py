@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from myoptim.course import sandbox
 from myoptim.course.check import FAILED, PASSED, Result, Verdict, explanation
-from myoptim.course.grade import grade
+from myoptim.course.grade import Graded, grade
+from myoptim.course.isolation import WAYS
 from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
@@ -20,11 +22,13 @@ from myoptim.lab.errors import UsageError
 def results(submission: Path, settings: Settings) -> dict[str, Any]:
     """The results of a student's folder, every optimizer of the course with equal weight."""
     try:
-        verdicts = grade(submission, None, settings, jobs=1)
+        graded = grade(submission, None, settings, jobs=1)
     except UsageError as error:
-        verdicts, output = [], f"{error}"
+        graded, output = Graded(), f"{error}"
     else:
-        output = "\n".join(note for verdict in verdicts for note in verdict.notes)
+        notes = [note for verdict in graded.verdicts for note in verdict.notes]
+        output = "\n".join(notes + [f"{one.file}: {one.reason}" for one in graded.skipped])
+    verdicts = graded.verdicts
     tests: list[dict[str, Any]] = []
     for optimizer in settings.optimizers:
         of_this = [verdict for verdict in verdicts if verdict.optimizer == optimizer]
@@ -65,6 +69,9 @@ def _absent(optimizer: str, settings: Settings) -> dict[str, Any]:
 def main() -> None:
     """Command line of `run_autograder`: course.toml, submission folder, results.json."""
     course, submission, output = map(Path, sys.argv[1:])
+    way = sandbox.best_way()
+    # Students do not see this. A submission is alone in its container, whatever the way.
+    print(f"isolation: {way or 'none'}: {WAYS.get(way, 'nothing beyond the container')}")
     output.write_text(json.dumps(results(submission, read_settings(course))))
 
 

@@ -858,9 +858,6 @@ ACCUMULATORS = (
             form(
                 'group["initial_accumulator_value"])', 'group["initial_accumulator_value"] or 1.0)'
             ),
-            form('group["initial_accumulator_value"])', "0.1)"),
-            form('group["initial_accumulator_value"])', "1.0)"),
-            form('group["initial_accumulator_value"])', "0.0)"),
             form('["square_avg"] = torch.zeros_like(p)', '["square_avg"] = torch.ones_like(p)'),
             form(
                 '["square_avg"] = torch.zeros_like(p)', '["square_avg"] = torch.full_like(p, 0.1)'
@@ -868,6 +865,18 @@ ACCUMULATORS = (
         ),
         kind="dialect",
         whose="Keras, optax (Adagrad, 0.1); TensorFlow 1 (RMSprop, 1)",
+    ),
+    Mistake(
+        "accumulator-init-ignored",
+        ("Adagrad",),
+        "initial_accumulator_value is read nowhere: the sum starts at a value of its own.",
+        "Try two start values.",
+        (
+            form('group["initial_accumulator_value"])', "0.0)"),
+            form('group["initial_accumulator_value"])', "0.1)"),
+            form('group["initial_accumulator_value"])', "1.0)"),
+        ),
+        shows="step 1, where a start value is given",
     ),
     Mistake(
         "accumulator-overwritten",
@@ -965,7 +974,7 @@ ACCUMULATORS = (
     ),
 )
 
-CONTRACT = (
+CONTRACT: list[Mistake] = [
     Mistake(
         "reads-defaults",
         ALL,
@@ -990,6 +999,14 @@ CONTRACT = (
         "What gets saved?",
         (form("self.state[p]", 'vars(self).setdefault("buffers", {}).setdefault(p, {})'),),
         shows="load_state_dict",
+    ),
+    Mistake(
+        "state-outlives",
+        ALL,
+        "State is kept outside of the optimizer: the next one over the same parameters finds it.",
+        "What does a new optimizer remember?",
+        (form("self.state[p]", 'globals().setdefault("buffers", {}).setdefault(p, {})'),),
+        shows="a second optimizer",
     ),
     Mistake(
         "state-shared",
@@ -1182,13 +1199,43 @@ CONTRACT = (
         (form("class Frame(Optimizer)", "class Frame(torch.optim.SGD)"),),
         shows="on load",
     ),
-)
+]
+"""Mistakes in what every optimizer promises to the training loop."""
 
-RULE: tuple[Mistake, ...] = (
+OTHER_WAYS: tuple[Form, ...] = (
+    form(
+        ADAM_MOVE,
+        "step_size = lr * c2**0.5 / c1\n        p.sub_(step_size * m / (v.sqrt() + eps * c2**0.5))",
+    ),
+    form(
+        SHRINK,
+        "pass",
+        ADAM_MOVE,
+        'p.sub_(lr * (m_hat / (v_hat.sqrt() + eps) + group["weight_decay"] * p))',
+    ),
+    form(
+        'state["momentum_buffer"] = None',
+        'state["momentum_buffer"] = torch.zeros_like(p)\n        state["step"] = 0',
+        BUFFER,
+        't = state["step"] = state["step"] + 1\n'
+        '            b = momentum * b + (1 - group["dampening"] * (t > 1)) * g',
+    ),
+    form(
+        "p.sub_(lr * u)",
+        "p.sub_(lr * u)",
+        "u = g / (v.sqrt() + eps)",
+        "u = g * (v.sqrt() + eps) ** -1",
+    ),
+    form("decayed_lr * g / (s.sqrt() + eps)", "g * (s.sqrt() + eps) ** -1 * decayed_lr"),
+)
+"""Edits that leave a solution right: other ways to write the same rule, from which other slips are
+small ones."""
+
+RULE: list[Mistake] = [
     *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
     *DENOMINATOR, *MAXIMUM, *ACCUMULATORS,
-)  # fmt: skip
-"""Mistakes in the update rule."""
+]  # fmt: skip
+"""Mistakes in the update rule. A teacher's own are added to it (`own.py`)."""
 
 NAMES_WHERE_NUMBERS_RAISE = {
     "ZeroDivisionError": ("t-from-0", "no-eps", "eps-outside-quotient"),
@@ -1242,6 +1289,13 @@ def forms(mistake: Mistake, optimizer: str) -> Iterator[str]:
         text = edited(source(optimizer), edits)
         if text is not None:
             yield text
+
+
+def other_ways(optimizer: str) -> Iterator[Form]:
+    """Edits that write an optimizer's solution in another way, and leave it right."""
+    for edits in OTHER_WAYS:
+        if edited(source(optimizer), edits) is not None:
+            yield edits
 
 
 def as_diff(mistake: Mistake, optimizer: str) -> str:

@@ -5,13 +5,28 @@ All run in float64 on prescribed gradients, at hyper-parameters that make every 
 parameters are enough to tell every mistake of the catalogue from the reference.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from myoptim.course.exercise import Probe
-from myoptim.lab.prescribed import AMPLIFIED, amplified_schedule
+from myoptim.lab.prescribed import AMPLIFIED, Schedule, amplified_schedule
+
+OTHER_VALUES: dict[str, Any] = {
+    "lr": 0.07,
+    "momentum": 0.83,
+    "dampening": 0.29,
+    "weight_decay": 0.13,
+    "lr_decay": 0.37,
+    "initial_accumulator_value": 0.19,
+    "eps": 0.23,
+    "alpha": 0.58,
+    "betas": (0.71, 0.87),
+}
+"""Of no simple relation to each other or to the amplified values: what is equal by accident at
+those is not equal at these too."""
 
 HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
@@ -23,6 +38,9 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
 }
 """What a constructor may take besides the parameters."""
+
+CONTRACT = ("lr", "groups", "missing", "gradients", "state")
+"""Criteria whose probes must follow the rule that the others show, number by number."""
 
 _DECAY = {"weight_decay": 0.2}
 _SGD_VARIANTS: dict[str, dict[str, Any]] = {
@@ -71,17 +89,49 @@ _SECOND: dict[str, dict[str, Any]] = {
 """What a second group has of its own."""
 
 
+JOINED_AFTER = 2
+"""After how many steps a group is added, in the probe that adds one."""
+
+
 @dataclass(frozen=True)
 class Bank:
-    """The probes for one optimizer, by the criterion they serve."""
+    """The probes for one optimizer.
+
+    Attributes:
+        optimizer: which.
+        by_criterion: what it is asked, by the criterion that the answer serves.
+        together: a run with nothing special, which those of the contract are variations of.
+        alone: for each probe of the contract, by its name, every parameter in a run of its own.
+    """
 
     optimizer: str
     by_criterion: dict[str, tuple[Probe, ...]]
+    together: Probe
+    alone: dict[str, tuple[Probe, ...]]
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """All of them."""
-        return tuple(probe for probes in self.by_criterion.values() for probe in probes)
+        """All of them, each once."""
+        asked = (probe for probes in self.by_criterion.values() for probe in probes)
+        beside = (probe for probes in self.alone.values() for probe in probes)
+        return tuple({probe.name: probe for probe in (*asked, self.together, *beside)}.values())
+
+
+def alone(probe: Probe, index: int) -> Probe:
+    """One parameter of a probe by itself: its own settings, and the gradients that it has."""
+    schedule = probe.schedule
+    joined = JOINED_AFTER if probe.kind == "added group" and index else 0
+    given = [row[index] for row in schedule.gradients[joined:]]
+    own = Schedule(
+        (schedule.starts[index],),
+        tuple((gradient,) for gradient in given if gradient is not None),
+        (1.0,) * sum(gradient is not None for gradient in given),
+    )
+    hyper = probe.hyper | (probe.second if index else {})
+    # Many are the same: the name says all that can differ.
+    gradients = [gradient.tolist() for (gradient,) in own.gradients if gradient is not None]
+    name = f"{own.starts[0].tolist()}, {hyper}, {gradients}"
+    return Probe(hashlib.sha256(name.encode()).hexdigest()[:12], "plain", hyper, own, probe.needs)
 
 
 def bank(optimizer: str, seed: int) -> Bank:
@@ -91,6 +141,7 @@ def bank(optimizer: str, seed: int) -> Bank:
     schedule = amplified_schedule(seed)
     zeros = amplified_schedule(seed + 1, zeros=True)
     alike = amplified_schedule(seed + 2, shapes=((3,), (3,)))
+    missing = schedule.without_gradient(3, 1)
     second = {
         name: value for key in _SECOND if key in hyper for name, value in _SECOND[key].items()
     }
@@ -103,47 +154,58 @@ def bank(optimizer: str, seed: int) -> Bank:
     def probe(name: str, kind: str, on: Any, **rest: Any) -> Probe:
         return Probe(name, kind, main, on, **rest)
 
+    by_criterion = {
+        "rule": (
+            *rule,
+            Probe("other values", "plain",
+                  {n: v for n, v in OTHER_VALUES.items() if n in hyper}, schedule),
+            Probe("a zero gradient", "plain", base, zeros),
+            Probe(
+                "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)
+            ),
+        ),
+        "lr": (
+            probe("lr changed after step 4", "changed lr",
+                  amplified_schedule(seed, lr_change_after=4)),
+        ),
+        "groups": (
+            probe("two groups", "two groups", schedule, second=second),
+            probe("group added after step 2", "added group", schedule, second={"lr": 0.04}),
+            probe("parameters from a generator", "generator", schedule),
+        ),
+        "missing": (
+            Probe("a gradient missing at step 3", "plain", main | _DECAY, missing),
+            Probe("a gradient missing at step 3, zero at step 4", "plain", main | _DECAY,
+                  missing.with_zero_gradient(4, 1)),
+            Probe("no first gradient", "plain", main | _DECAY,
+                  schedule.without_gradient(1, 0)),
+        ),
+        "gradients": (
+            probe("gradients written in place", "plain",
+                  replace(schedule, reuse_gradients=True)),
+        ),
+        "state": (
+            probe("parameters of equal shape", "plain", alike),
+            probe("saved and loaded after step 4", "reload", schedule),
+            probe("after another optimizer", "second optimizer", schedule),
+        ),
+        "closure": (probe("a closure", "closure", schedule),),
+        "counter": (
+            Probe("300 steps in bfloat16", "counting", {"lr": 1e-3},
+                  amplified_schedule(seed, ((2,),), steps=300, dtype=torch.bfloat16)),
+        ),
+        "signature": _defaults(optimizer, base, schedule),
+    }  # fmt: skip
+    together = probe("as it is", "plain", schedule)
     return Bank(
         optimizer,
+        by_criterion,
+        together,
         {
-            "rule": (
-                *rule,
-                Probe("a zero gradient", "plain", base, zeros),
-                Probe(
-                    "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)
-                ),
-            ),
-            "lr": (
-                probe("lr changed after step 4", "changed lr",
-                      amplified_schedule(seed, lr_change_after=4)),
-            ),
-            "groups": (
-                probe("two groups", "two groups", schedule, second=second),
-                probe("group added after step 2", "added group", schedule, second={"lr": 0.04}),
-                probe("parameters from a generator", "generator", schedule),
-            ),
-            "missing": (
-                Probe("a gradient missing at step 3", "plain", main | _DECAY,
-                      schedule.without_gradient(3, 1)),
-                Probe("no first gradient", "plain", main | _DECAY,
-                      schedule.without_gradient(1, 0)),
-            ),
-            "gradients": (
-                probe("gradients written in place", "plain",
-                      replace(schedule, reuse_gradients=True)),
-            ),
-            "state": (
-                probe("parameters of equal shape", "plain", alike),
-                probe("saved and loaded after step 4", "reload", schedule),
-            ),
-            "closure": (probe("a closure", "closure", schedule),),
-            "counter": (
-                Probe("300 steps in bfloat16", "counting", {"lr": 1e-3},
-                      amplified_schedule(seed, ((2,),), steps=300, dtype=torch.bfloat16)),
-            ),
-            "signature": _defaults(optimizer, base, schedule),
+            one.name: tuple(alone(one, index) for index in range(len(one.schedule.starts)))
+            for one in (together, *(p for name in CONTRACT for p in by_criterion[name]))
         },
-    )  # fmt: skip
+    )
 
 
 def _switched_on(setting: dict[str, Any]) -> tuple[str, ...]:

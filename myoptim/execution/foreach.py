@@ -177,6 +177,16 @@ class TensorList(Proxy):
         """What the kernels get for a number."""
         return value
 
+    def fill_(self, value: Any) -> TensorList:
+        """torch has no list kernel for it, but one that copies what has the value."""
+        source = value if isinstance(value, Tensor) else self.tensors[0].new_full((), value)
+        copy = getattr(torch, "_foreach_copy_", None)
+        if copy is None:
+            by_rows(Tensor.copy_)(self.tensors, source)
+        else:
+            copy(self.tensors, [source] * len(self.tensors))
+        return self
+
 
 class CpuTensorList(TensorList):
     """Several tensors of one type on a CPU.

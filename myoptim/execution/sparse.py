@@ -64,7 +64,8 @@ class Elements(Proxy):
             self.set_values(self.values_now().add_(_values(values), alpha=alpha))
             return self
         indices, shape = self.mask.indices(), self.mask.shape
-        self.dense.add_(torch.sparse_coo_tensor(indices, values, shape), alpha=alpha)
+        added = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
+        self.dense.add_(added, alpha=alpha)
         return self
 
     def addcmul_(self, a: Any, b: Any, *, value: float = 1) -> Elements:

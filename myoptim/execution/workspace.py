@@ -26,25 +26,28 @@ class Workspace:
     def __init__(self, length: int, dtype: torch.dtype) -> None:
         self.length = length
         self.dtype = dtype
-        self.unused: list[Block] = []
+        self.unused: dict[torch.dtype, list[Block]] = {dtype: [], torch.bool: []}
 
-    def take(self) -> Block:
-        """A block that is not in use."""
-        return self.unused.pop() if self.unused else Block(self.length, self.dtype)
+    def take(self, dtype: torch.dtype) -> Block:
+        """A block that is not in use, for values or for what a comparison gives."""
+        unused = self.unused[dtype]
+        return unused.pop() if unused else Block(self.length, dtype)
 
     def give_back(self, block: Block) -> None:
         """Say that a block is in use no more."""
-        self.unused.append(block)
+        self.unused[block.dtype].append(block)
 
 
 class Block:
     """Memory, and views of it, which take longer to make than what is small to update.
 
     Attributes:
+        dtype: of the values.
         views: makes tensors of given shapes that lie in it one after the other.
     """
 
     def __init__(self, length: int, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         with torch.inference_mode(False):
             flat = torch.empty(length, dtype=dtype, device="cpu")
 
@@ -93,16 +96,22 @@ class WorkspaceList(CpuTensorList):
         return all(map(Tensor.is_contiguous, self.tensors))
 
 
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
+_ALSO = ("mul", "div", "maximum", "minimum", "square", *_COMPARISONS)
+
+
 def _into(name: str) -> Callable[..., Any]:
     """A method out of place that writes its values to a block."""
     function = getattr(torch, name)
     fresh = getattr(CpuTensorList, name)
+    compares = name in _COMPARISONS
 
     def method(self: WorkspaceList, *others: Any, **scalars: Any) -> CpuTensorList:
         lists = [other.tensors for other in others if isinstance(other, TensorList)]
         if not self.fits([self.tensors, *lists]):
             return fresh(self, *others, **scalars)
-        block = self.workspace.take()
+        block = self.workspace.take(torch.bool if compares else self.workspace.dtype)
         values = block.views(tuple(map(shape_of, self.tensors)))
         if len(lists) == len(others):
             for value, *row in zip(values, self.tensors, *lists, strict=True):
@@ -128,5 +137,5 @@ def _writes_values(op: Operator) -> bool:
 
 
 for _name in [name for name in BY_NAME if not name.endswith("_")]:
-    if _writes_values(BY_NAME[_name]) or _name in ("mul", "div", "maximum", "minimum", "square"):
+    if _writes_values(BY_NAME[_name]) or _name in _ALSO:
         setattr(WorkspaceList, _name, _into(_name))

@@ -33,7 +33,9 @@ from torch.profiler import ProfilerActivity, profile
 import myoptim
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.race import versions
+from myoptim.lab.resolve import takers_of_vectors
 from myoptim.optimizer import declaration_of
+from myoptim.rules import ElementwiseRule
 
 #: Whose step is timed, in the order of the columns.
 COLUMNS = ("ours", "ours fused", "torch", "torch foreach", "torch fused")
@@ -269,7 +271,8 @@ def bench(
     """Measure a step of each optimizer on each size, ours beside torch's.
 
     Args:
-        optimizers: names of `myoptim.OPTIMIZERS`; by default all.
+        optimizers: names of `myoptim.OPTIMIZERS`; by default all that take vectors and whose step
+            takes no closure, which would be most of its time.
         sizes: names of `SIZES`; by default all.
         device: "cpu" or "cuda".
         threads: that torch uses on a CPU; by default as many as it is set to.
@@ -283,7 +286,7 @@ def bench(
         UsageError: a name is unknown, a number is out of range, there is no such device, or
             nothing can be compiled here.
     """
-    optimizers = _known("optimizer", optimizers, myoptim.OPTIMIZERS)
+    optimizers = _known("optimizer", optimizers or _timed(), myoptim.OPTIMIZERS)
     sizes = _known("size", sizes, SIZES)
     where = _check_device(device)
     _check_at_least_one("repeats", repeats)
@@ -309,6 +312,14 @@ def _known(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list
         if name not in known:
             raise unknown(kind, name, known)
     return list(dict.fromkeys(names or known))
+
+
+def _timed() -> list[str]:
+    return [
+        name
+        for name in takers_of_vectors()
+        if inspect.signature(myoptim.OPTIMIZERS[name].step).parameters["closure"].default is None
+    ]
 
 
 def _check_device(name: str) -> torch.device:
@@ -386,10 +397,11 @@ def _columns(
         "torch foreach": functools.partial(twin, foreach=True),
         "torch fused": functools.partial(twin, fused=True),
     }
-    if not fused:
+    if not fused or not issubclass(cls, ElementwiseRule):
         del make["ours fused"]
-    if "fused" not in inspect.signature(twin).parameters:
-        del make["torch fused"]
+    for flag in ("foreach", "fused"):
+        if flag not in inspect.signature(twin).parameters:
+            del make[f"torch {flag}"]
     order = list(make)
     _shuffle(order)
     made = {name: make[name](_params(size, device)) for name in order}

@@ -11,6 +11,7 @@ of the rule counts. With a problem, each follows its own path.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from myoptim.lab.prescribed import (
     AMPLIFIED,
     Schedule,
     Snapshot,
+    advance,
     amplified_schedule,
     drive,
     read_state,
@@ -53,8 +55,13 @@ _SHAPES = {"weight": (2, 3), "bias": (4,), "scale": ()}
 _STEPS = 20
 _LR_CHANGE_AFTER = 4
 _MISSING_STEP, _MISSING_PARAM = 3, 1
-_AMPLIFIED = {name: value for values in AMPLIFIED.values() for name, value in values.items()}
-_AMPLIFIED |= {"dampening": 0.3, "rho": 0.7, "momentum_decay": 0.3, "lambd": 0.05}
+_AMPLIFIED = {
+    **{name: value for values in AMPLIFIED.values() for name, value in values.items()},
+    "dampening": 0.3,
+    "rho": 0.7,
+    "momentum_decay": 0.3,
+    "lambd": 0.05,
+}
 
 # Buffers in the order in which a step updates them. Others follow in the order of the state, which
 # is the order they were made in.
@@ -468,7 +475,7 @@ def _prescribed_run(
     side: _Side, schedule: Schedule, progress: Callable[[range], Iterable[int]], seed: int
 ) -> _Run:
     with _own_random_numbers(seed):
-        snapshots = drive(side.construct, schedule)
+        snapshots = drive(side.construct, schedule, lambda: 0.0)
         run: list[_Step] = []
         for step in progress(range(1, schedule.steps + 1)):
             with user_code(f"step {step} of {side.name}"):
@@ -491,10 +498,12 @@ def _problem_run(
         optimizer = side.construct(params)
         run: list[_Step] = []
         for step in progress(range(1, steps + 1)):
-            backward(start, f"{problem.name} before step {step} of {side.name}")
+            doing = f"{problem.name} before step {step} of {side.name}"
+            closure = functools.partial(backward, start, doing)
+            closure()
             given = _gradients(params)
             with user_code(f"step {step} of {side.name}"):
-                optimizer.step()
+                advance(optimizer, closure)
             values = tuple(param.detach().clone() for param in params)
             buffers = tuple(read_state(optimizer, param) for param in params)
             run.append(_Step(given, Snapshot(values, _gradients(params), buffers)))

@@ -6,10 +6,12 @@ by their rules. At default hyper-parameters most mistakes are smaller than round
 `AMPLIFIED` ones a correct rule in float64 stays within 1e-15 of its reference while the wrong ones
 are orders of magnitude away.
 
-Public: `AMPLIFIED`, `Schedule`, `amplified_schedule`, `Snapshot`, `drive`. The module imports torch
-and nothing of myoptim: the course runs it alone in the process that holds a student's code.
+Public: `AMPLIFIED`, `Schedule`, `amplified_schedule`, `Snapshot`, `drive`, `advance`. The module
+imports torch and nothing of myoptim: the course runs it alone in the process that holds a
+student's code.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,8 +84,15 @@ class Schedule:
 
     def without_gradient(self, step: int, parameter: int) -> "Schedule":
         """The same schedule with one gradient missing. `step` counts from 1."""
+        return self._with(step, parameter, None)
+
+    def with_zero_gradient(self, step: int, parameter: int) -> "Schedule":
+        """The same schedule with one gradient that is zero. `step` counts from 1."""
+        return self._with(step, parameter, torch.zeros_like(self.starts[parameter]))
+
+    def _with(self, step: int, parameter: int, gradient: Tensor | None) -> "Schedule":
         rows = [list(row) for row in self.gradients]
-        rows[step - 1][parameter] = None
+        rows[step - 1][parameter] = gradient
         return replace(self, gradients=tuple(tuple(row) for row in rows))
 
 
@@ -155,7 +164,9 @@ class Snapshot:
 
 
 def drive(
-    make: Callable[[list[torch.nn.Parameter]], Any], schedule: Schedule
+    make: Callable[[list[torch.nn.Parameter]], Any],
+    schedule: Schedule,
+    closure: Callable[[], Any] | None = None,
 ) -> Iterator[Snapshot]:
     """Run an optimizer over a schedule, one `Snapshot` after each step.
 
@@ -166,6 +177,7 @@ def drive(
     Args:
         make: builds the optimizer from the list of parameters. Where `schedule` changes the lr, it
             needs `param_groups` with an "lr", or an attribute `lr` (otherwise AttributeError).
+        closure: for steps that must have one; by default none is given.
     """
     parameters = [torch.nn.Parameter(start.clone()) for start in schedule.starts]
     optimizer = make(parameters)
@@ -177,12 +189,21 @@ def drive(
         if next_factor != factor:
             _scale_lr(optimizer, next_factor, initial)
             factor = next_factor
-        optimizer.step()
+        advance(optimizer, closure)
         yield Snapshot(
             parameters=tuple(p.detach().clone() for p in parameters),
             gradients=tuple(None if p.grad is None else p.grad.clone() for p in parameters),
             buffers=tuple(read_state(optimizer, p) for p in parameters),
         )
+
+
+def advance(optimizer: Any, closure: Callable[[], Any] | None) -> None:
+    """A step; with the closure only if there must be one, as L-BFGS must evaluate the loss."""
+    argument = inspect.signature(optimizer.step).parameters.get("closure") if closure else None
+    if argument is not None and argument.default is inspect.Parameter.empty:
+        optimizer.step(closure)
+    else:
+        optimizer.step()
 
 
 def _give_gradient(p: Tensor, gradient: Tensor | None, reuse: bool) -> None:
@@ -194,11 +215,13 @@ def _give_gradient(p: Tensor, gradient: Tensor | None, reuse: bool) -> None:
 
 def _scale_lr(optimizer: Any, factor: float, initial: dict[int, Any]) -> None:
     """Write initial lr · factor, where `initial` remembers each holder's lr at first sight."""
-    holders: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or [vars(optimizer)]
-    for index, holder in enumerate(holders):
-        if "lr" not in holder:
+    groups: list[dict[str, Any]] = getattr(optimizer, "param_groups", None) or []
+    for index, group in enumerate(groups):
+        if "lr" not in group:
             raise AttributeError("the optimizer has no lr that could be changed during the run")
-        holder["lr"] = initial.setdefault(index, holder["lr"]) * factor
+        group["lr"] = initial.setdefault(index, group["lr"]) * factor
+    if not groups:  # an AttributeError if there is none, and slots are no dictionary
+        optimizer.lr = initial.setdefault(0, optimizer.lr) * factor
 
 
 def read_state(optimizer: Any, param: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import platform
@@ -23,9 +24,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import myoptim
-from myoptim.lab.prescribed import read_state
+from myoptim.lab.prescribed import advance, read_state
 from myoptim.lab.problems import Params, Problem, distance, flatten
-from myoptim.lab.resolve import construct, given_settings, label_of, resolve, user_code
+from myoptim.lab.resolve import (
+    construct,
+    given_settings,
+    label_of,
+    resolve,
+    takers_of_vectors,
+    user_code,
+)
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
 from myoptim.optimizer import declaration_of
@@ -144,15 +152,15 @@ def line_up(
     """The racers of these names.
 
     Args:
-        optimizers: names as `resolve` takes them; by default all of ours. Whoever brings one that
-            is not ours gets the baselines too.
+        optimizers: names as `resolve` takes them; by default all of ours that take vectors.
+            Whoever brings one that is not ours gets the baselines too.
         settings: hyper-parameters for all.
         sweep: a hyper-parameter and its values: each optimizer runs once with each.
 
     Raises:
         UsageError: there is no such optimizer.
     """
-    labels = [label_of(name) for name in optimizers or myoptim.OPTIMIZERS]
+    labels = [label_of(name) for name in optimizers or takers_of_vectors()]
     if not set(labels) <= set(myoptim.OPTIMIZERS):
         labels += BASELINES
     settings = settings or {}
@@ -223,12 +231,13 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
         start = flatten(run.params)
         points = [start.tolist()] if len(start) == 2 and start.is_floating_point() else []
         for step in steps:
-            losses.append(backward(run, f"{problem.name} before step {step}").item())
+            closure = functools.partial(backward, run, f"{problem.name} before step {step}")
+            losses.append(closure().item())
             if not math.isfinite(losses[-1]):
                 diverged_at = step
                 break
             with user_code(f"step {step} of {racer.label}"):
-                optimizer.step()
+                advance(optimizer, closure)
             point = flatten(run.params)
             prints.append(_print(point))
             if points:

@@ -21,8 +21,10 @@ from typing import Any
 import torch
 
 import myoptim
+from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
 from myoptim.lab.errors import UsageError, unknown
+from myoptim.optimizer import declaration_of
 
 _NOT_THE_USERS = tuple(
     f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)
@@ -176,6 +178,20 @@ def namesake(cls: Callable[..., Any]) -> str:
     """What an optimizer is called here: a framework's `optax:adam` is an Adam."""
     name = label_of(cls).rpartition(":")[2]
     return {known.lower(): known for known in myoptim.OPTIMIZERS}.get(name.lower(), name)
+
+
+def takers_of_vectors() -> list[str]:
+    """The names of ours that take parameters of any shape, with dense gradients."""
+    return [name for name, cls in myoptim.OPTIMIZERS.items() if _takes_vectors(declaration_of(cls))]
+
+
+def _takes_vectors(declared: Declaration) -> bool:
+    try:
+        if declared.parameters is not None:
+            declared.parameters(0, [torch.zeros(2)])
+    except ValueError:
+        return False
+    return declared.sparse != "only"
 
 
 def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ array([[ 5. , 10. ],
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
-from myoptim.lab.prescribed import read_state
+from myoptim.lab.prescribed import advance, read_state
 from myoptim.lab.problems import Problem, Run, load_problem
 from myoptim.lab.resolve import (
     construct,
@@ -229,10 +230,10 @@ def trace(
         run = problem.start(seed, dtype=dtype)
         instance = construct(cls, list(run.params.values()), settings, label)
         for step in progress(range(1, check_steps(steps, problem.steps) + 1)):
-            loss = backward(run, f"{problem.name} before step {step}")
-            rows.append(_row(step, loss, run.params, instance))
+            closure = functools.partial(backward, run, f"{problem.name} before step {step}")
+            rows.append(_row(step, closure(), run.params, instance))
             with user_code(f"step {step} of {label}"):
-                instance.step()
+                advance(instance, closure)
     return Trace(label, problem, settings, seed, rows)
 
 

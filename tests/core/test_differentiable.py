@@ -25,15 +25,19 @@ def draw(*shape: int) -> Tensor:
     return torch.rand(shape, dtype=torch.float64) + 0.5
 
 
-def needed_buffers(row: Row, optimizer: Optimizer) -> list[str]:
-    """The buffers of these settings, known from a step on zeros."""
+def state_after_zeros(row: Row, optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state under these settings, of a step on zeros; its numbers as precise as parameters."""
     probe = torch.zeros(1, requires_grad=True)
     group = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
     twin = row.twin([probe])
     twin.param_groups[0].update(group, differentiable=False)
     probe.grad = torch.zeros(1)
     twin.step()
-    return [key for key in twin.state[probe] if key != "step"]
+    return {name: value.double() for name, value in twin.state[probe].items()}
+
+
+def needed_buffers(row: Row, optimizer: Optimizer) -> list[str]:
+    return [name for name, value in state_after_zeros(row, optimizer).items() if value.dim()]
 
 
 def step_from(
@@ -45,6 +49,7 @@ def step_from(
     optimizer = cls([param], differentiable=True, lr=0.3, **options)
     names = needed_buffers(row, optimizer)
     state = optimizer.state[param]
+    state.update(state_after_zeros(row, optimizer))
     state.update(zip(names, [buffer.clone() for buffer in buffers], strict=True))
     if row.counts:
         state["step"] = torch.tensor(10.0, dtype=torch.float64)

@@ -83,7 +83,11 @@ def test_scheduler(row: Row, name: str, lr: str) -> None:
 
 def momentum_for(row: Row) -> Options:
     """A momentum for the schedulers that cycle it, where its buffer must exist from the start."""
-    return {"momentum": 0.5} if row.ours([torch.zeros(1)]).defaults.get("momentum") == 0 else {}
+    return (
+        {"momentum": 0.5}
+        if row.ours([torch.zeros(row.shape((1,)))]).defaults.get("momentum") == 0
+        else {}
+    )
 
 
 @each_row
@@ -234,7 +238,7 @@ def test_no_gradient_no_step(row: Row) -> None:
 def test_zero_gradient_moves_nothing(row: Row) -> None:
     """Without weight decay; and at lr 0 nothing moves whatever the gradient."""
     for options, gradient in ((row.decaying(0), 0.0), ({"lr": 0.0}, 1.0), ({"lr": 0}, 1.0)):
-        twins = pair(row, options)
+        twins = pair(row, {**options, **row.still})
         before = copy.deepcopy([p for p, _ in twins.pairs()])
         for _ in range(3):
             twins.step([torch.full_like(p, gradient) for p, _ in twins.pairs()])

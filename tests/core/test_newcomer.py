@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-FILES = ["signature", "validation", "checkpoints", "drop_in", "reports", "differentiable"]
+FILES = ["signature", "checkpoints", "drop_in"]
 
 
 @pytest.mark.parametrize("name", FILES)

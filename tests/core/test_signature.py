@@ -34,6 +34,10 @@ def test_public_names() -> None:
     assert myoptim.RMSProp is myoptim.RMSprop
 
 
+def test_all_that_torch_exports() -> None:
+    assert set(torch.optim.__all__) <= set(myoptim.__all__)
+
+
 @each_row
 def test_class_knows_its_twin(row: Row) -> None:
     assert declaration_of(row.ours).twin is row.twin

@@ -14,10 +14,9 @@ from typer.testing import CliRunner
 from myoptim.cli import app
 from myoptim.course import gradescope, kit
 from myoptim.course.check import check
-from myoptim.course.grade import find_submissions, optimizers_in
 from myoptim.course.mistakes import find as find_mistake
 from myoptim.course.mistakes import forms, source
-from myoptim.course.settings import Settings, read_settings
+from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
 
@@ -78,19 +77,6 @@ def test_wrong_use_is_two(tmp_path):
     assert run("check", file)[0] == 2
     assert run("check", file, "--optimizer", "Adamm")[0] == 2
     assert run("check", file, "--optimizer", "Adam", "--accept", "no-eps")[0] == 2
-
-
-def test_classes_choose_the_optimizer(tmp_path):
-    names = Settings().optimizers
-    file = tmp_path / "work.py"
-    for text, expected in (
-        ("class RMSProp:\n    pass\n", ["RMSprop"]),
-        ("class SGD:\n    pass\n\n\nclass AdamW(SGD):\n    pass\n", ["SGD", "AdamW"]),
-        ("class Adma:\n    pass\n", ["Adam"]),
-    ):
-        file.write_text(text)
-        assert optimizers_in(file, names) == expected
-    assert find_submissions(tmp_path, "Adam", Settings()) == [(file, "Adam")]
 
 
 def test_check_accepts_dialects(tmp_path):
@@ -199,6 +185,13 @@ def test_audit_of_every_mistake(tmp_path):
         ('optimizers = ["Sgdd"]', "did you mean SGD"),
         ('accept = ["no-eps"]', "is a bug"),
         ('hints = "all"', "hints must be one of"),
+        ("optimizers = []", "nothing would be graded"),
+        ("[points]\n" + "\n".join(f"{name} = 0" for name in CRITERIA), "nobody could earn any"),
+        ("[limits]\ncpu_seconds = 0", "no submission could pass"),
+        ("[limits]\nmemory_mb = 10", "limits.memory_mb must be 1024 or more"),
+        ('forbid = ["tabs"]', "unknown style"),
+        ('helpers = ["../ours.py"]', "names of Python files"),
+        ("own = 3", "the name of a file"),
         ("[points]\nrule = -1", "0 or more"),
         ("[points]\nrules = 1", "did you mean rule"),
         ("[limits]\nmemory_mb = true", "0 or more"),

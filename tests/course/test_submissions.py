@@ -14,17 +14,22 @@ def test_right_ones_pass_in_any_style(name, seed):
     assert verdict.score == verdict.max_score
 
 
-def test_no_wrong_one_passes_and_nearly_all_are_named():
+@pytest.mark.parametrize(
+    ("every", "at_least"),
+    [pytest.param(1, 130, marks=pytest.mark.slow), (16, 10)],
+    ids=["all", "some"],
+)
+def test_no_wrong_one_passes_and_nearly_all_are_named(every, at_least):
     misnamed = []
     total = 0
     for name, mistakes in wrong.MISTAKES.items():
-        for mistake, edits in mistakes:
+        for mistake, edits in mistakes[::every]:
             verdict = in_process.verdict(wrong.wrong(name, edits), wrong.OPTIMIZERS[name], SEEDS[0])
             assert not verdict.passed, (name, mistake)
             total += 1
             if verdict.diagnosis != [mistake]:
                 misnamed.append((name, mistake, verdict.diagnosis))
-    assert total >= 130
+    assert total >= at_least
     assert len(misnamed) <= total * 0.05, misnamed
 
 
@@ -77,6 +82,7 @@ def test_a_state_that_cannot_be_loaded_is_told_by_its_exception():
     assert result.message.startswith("KeyError")
 
 
+@pytest.mark.slow
 def test_two_mistakes_are_named_together():
     text = wrong.right("adam_numpy").replace("np.square(g)", "np.abs(g)")
     text = text.replace("self.m[i] / (1 - self.beta1 ** t)", "self.m[i]")
@@ -88,11 +94,12 @@ def test_two_mistakes_are_named_together():
 @pytest.mark.parametrize(
     ("old", "new", "begins"),
     [
-        ("np.square(g)", "np.abs(g) ** 1.5", "the second moment"),
-        ("+ (1 - self.beta1) * g\n", "+ (1 - self.beta1) * g ** 3\n", "the first moment"),
-        ("theta -= self.lr * m_hat", "theta -= self.lr * m_hat ** 3", "the update"),
+        ("np.square(g)", "np.abs(np.sin(g))", "the second moment"),
+        ("+ (1 - self.beta1) * g\n", "+ (1 - self.beta1) * np.cos(g)\n", "the first moment"),
+        ("theta -= self.lr * m_hat", "theta -= self.lr * np.cos(m_hat)", "the update"),
     ],
 )
+@pytest.mark.slow
 def test_an_unknown_mistake_is_placed(old, new, begins):
     verdict = in_process.verdict(wrong.right("adam_numpy").replace(old, new), "Adam")
     result = next(r for r in verdict.results if r.criterion == "rule")

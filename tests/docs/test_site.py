@@ -13,6 +13,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+import myoptim
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = [
     "--headless",
@@ -60,7 +62,7 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_the_pages_that_must_be_there(site: Path):
-    for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"):
+    for name in map(str.lower, myoptim.OPTIMIZERS):
         text = (site / "optimizers" / f"{name}.html").read_text(encoding="utf-8")
         assert 'class="two-columns highlight"' in text
         for heading in ("The source", "When to use it", "History", "Differences", "Sources"):

@@ -9,18 +9,27 @@ from pathlib import Path
 
 import pytest
 
+import myoptim
+from myoptim.optimizer import declaration_of
+
 pytest.importorskip("sphinx", reason="needs the extra docs")
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 two_columns = importlib.import_module("two_columns")
 
+# A rule stands in a file of its name.
+RULES_OF_OURS = dict.fromkeys(
+    rule.__name__ for cls in myoptim.OPTIMIZERS.values() if (rule := declaration_of(cls).rule)
+)
+
 # What is shown, and at least how many of its lines have a formula.
 RULES = [
-    ("algorithms/sgd.py", "sgd", 3),
-    ("algorithms/adagrad.py", "adagrad", 3),
-    ("algorithms/rmsprop.py", "rmsprop", 3),
-    ("algorithms/adam.py", "adam", 3),
+    *((f"algorithms/{name}.py", name, 3) for name in RULES_OF_OURS),
+    ("algorithms/muon.py", "orthogonalized", 5),
+    ("algorithms/muon.py", "adjusted", 2),
+    ("algorithms/lbfgs.py", "two_loop_recursion", 6),
+    ("algorithms/lbfgs.py", "cubic_minimum", 6),
     ("algorithms/weight_decay.py", "l2", 1),
     ("algorithms/weight_decay.py", "shrink", 1),
     ("rules.py", "TensorRule._update", 1),

@@ -87,7 +87,7 @@ def test_columns_that_do_not_exist_are_left_out():
 
 
 @pytest.mark.usefixtures("nothing_compiled")
-@pytest.mark.parametrize("optimizer", myoptim.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", lab._timed())
 def test_columns_make_the_same_steps_each_on_its_own_parameters(optimizer):
     """All columns are the same algorithm at the same settings, the momentum of SGD included."""
     columns = lab._columns(myoptim.OPTIMIZERS[optimizer], SIZES["scalars"], CPU, fused=True)
