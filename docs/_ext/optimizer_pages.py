@@ -25,8 +25,9 @@ MADE = "made"
 
 def page_of(name: str) -> str:
     """The page of an optimizer, from the root of the site."""
-    written = f"optimizers/{name.lower()}"
-    return written if (DOCS / f"{written}.md").exists() else f"{MADE}/{name.lower()}"
+    written = {path.stem.replace("_", ""): path.stem for path in (DOCS / "optimizers").glob("*.md")}
+    file = name.lower()
+    return f"optimizers/{written[file]}" if file in written else f"{MADE}/{file}"
 
 
 def page(name: str) -> str:

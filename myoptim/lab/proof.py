@@ -421,6 +421,8 @@ def equal(a: Algebra, b: Algebra, given: dict[Algebra, Algebra] | None = None) -
             _is_condition(a) and _is_condition(b) and sympy.simplify(sympy.Xor(a, b)) == sympy.false
         )
     conditions = sorted((a - b).atoms(Relational), key=str)
+    if conditions and _refuted(a - b):  # to see which of them can hold together takes long
+        return False
     return all(_vanishes((a - b).subs(answers)) for answers in _possible(conditions))
 
 
@@ -444,7 +446,10 @@ def _refuted(difference: Algebra) -> bool:
     symbols = sorted(difference.free_symbols, key=str)
     numbers = random.Random(0)
     for _ in range(8):
-        point = {symbol: sympy.Float(numbers.uniform(0.05, 0.95)) for symbol in symbols}
+        point = {
+            symbol: sympy.Float(numbers.uniform(0.05 if symbol.is_nonnegative else -0.95, 0.95))
+            for symbol in symbols
+        }
         if all((root.subs(point) >= 0) == True for root in roots):  # noqa: E712 (SymPy's own true)
             return bool(abs(difference.subs(point).evalf()) > 1e-9)
     return False
