@@ -295,7 +295,7 @@ def test_every_way_to_a_kernel_of_torchs_is_the_same_failure(tmp_path, kernel):
     file.write_text(BY_KERNEL.replace("KERNEL", kernel + STEP))
     (verdict,) = grade.examine(file, ("SGD",), SETTINGS)
     assert verdict.diagnosis == ["delegates"]
-    assert "tried to use torch.ops.aten._fused_sgd_ (line 12)" in verdict.reason
+    assert "tried to use torch.ops.aten._fused_sgd_ (line 13)" in verdict.reason
 
 
 @pytest.mark.skipif(not isolation.landlock_version(), reason="this system has no Landlock")
