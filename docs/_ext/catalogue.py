@@ -164,14 +164,14 @@ def page(mistake: Mistake) -> str:
 def groups() -> dict[str, list[Mistake]]:
     """The rows under the name of the shortest list of the catalogue that has them."""
     lists = [
-        (name, value)
+        (name, {one.id for one in value})
         for name, value in vars(mistakes).items()
-        if isinstance(value, tuple) and value and all(isinstance(one, Mistake) for one in value)
+        if isinstance(value, (tuple, list)) and value and isinstance(value[0], Mistake)
     ]
     lists.sort(key=lambda item: len(item[1]))
     found: dict[str, list[Mistake]] = {}
     for mistake in CATALOGUE.values():
-        name = next(name for name, members in lists if mistake in members)
+        name = next((name for name, ids in lists if mistake.id in ids), "OTHERS")
         found.setdefault(name.replace("_", " ").capitalize(), []).append(mistake)
     return found
 
