@@ -16,7 +16,7 @@ BIN := .venv/bin
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-.PHONY: help demo test test-slow lint format types test-ecosystem test-frameworks tutorials docs bench clean
+.PHONY: help demo test test-torch test-slow lint format types test-ecosystem test-frameworks tutorials docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -28,6 +28,14 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 # child.py takes the package apart when it is imported, and the templates are for a student's folder.
 test: .venv/installed-dev ## run the tests and the doctests
 	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs --ignore=myoptim/course/child.py --ignore=myoptim/course/templates tests myoptim
+
+# An environment for each torch, which may be a download of 3 GB: make test-torch TORCH=2.14.1
+TORCH ?= 2.13.0
+test-torch: ## run the tests of core, lab and swap-in with another torch
+	test -x .venv-torch-$(TORCH)/bin/pip || $(PYTHON) -m venv .venv-torch-$(TORCH)
+	grep -v '^torch==' constraints.txt > .venv-torch-$(TORCH)/constraints.txt
+	.venv-torch-$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-torch-$(TORCH)/constraints.txt --editable '.[dev]' 'torch==$(TORCH)'
+	OMP_NUM_THREADS=1 .venv-torch-$(TORCH)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/core tests/lab tests/swapin
 
 test-slow: .venv/installed-dev ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs tests
@@ -66,5 +74,5 @@ bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv .venv-frameworks docs/_build docs/mistakes docs/made docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks .venv-torch-* docs/_build docs/mistakes docs/made docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,6 +35,8 @@ from myoptim.algorithms.rprop import Rprop
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
 from myoptim.algorithms.sparse_adam import SparseAdam
 
+__version__ = "0.2.0"
+
 RMSProp = RMSprop
 
 #: Every optimizer by its name, simple first: the one list that tables, plots and tests go through.

@@ -9,9 +9,11 @@ import sys
 import time
 
 import pytest
+import torch
 from typer.testing import CliRunner
 from waiting import PATIENCE
 
+import myoptim
 from myoptim.cli import COMMANDS, GROUPS, app
 from myoptim.cli.common import BROKEN_PIPE, print_json
 
@@ -110,6 +112,12 @@ def test_without_matplotlib_only_pictures_are_refused(tmp_path):
     process = spawn("trace", "SGD", "square", "--plot", tmp_path / "x.png", code=code)
     assert process.returncode == 2
     assert process.stderr.endswith("needs matplotlib: pip install 'myoptim[lab]'\n")
+
+
+def test_version_names_torchs_too():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"myoptim {myoptim.__version__} with torch {torch.__version__}\n"
 
 
 def test_help_loads_nothing_slow():

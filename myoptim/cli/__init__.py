@@ -12,6 +12,7 @@ and lets `myoptim.lab.errors.UsageError` (or `typer.BadParameter`) out for wrong
 
 import importlib
 import sys
+from typing import Annotated
 
 try:
     import typer
@@ -40,13 +41,36 @@ GROUPS = ["course"]
 app = typer.Typer(
     name="myoptim",
     cls=Group,
-    help="See what optimizers do, find where two of them differ, and teach with them.",
     epilog="Example: myoptim trace SGD square --lr 0.1 --steps 30",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    """The versions that a report of a difference should name."""
+    if not wanted:
+        return
+    import torch
+
+    import myoptim
+
+    typer.echo(f"myoptim {myoptim.__version__} with torch {torch.__version__}")
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the versions and exit."
+        ),
+    ] = False,
+) -> None:
+    """See what optimizers do, find where two of them differ, and teach with them."""
 
 
 for name in COMMANDS:

@@ -1,6 +1,7 @@
 """What a program sees of an optimizer before its first step: signature, defaults, groups, repr."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,3 +129,8 @@ def test_momentum_and_nesterov_are_sgd(cls: type[myoptim.SGD], kwargs: dict[str,
     assert torch.equal(p, q)
     plain.load_state_dict(named.state_dict())
     assert_same_value(plain.state_dict(), named.state_dict(), "state_dict")
+
+
+def test_version_is_cited() -> None:
+    citation = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    assert f"\nversion: {myoptim.__version__}\n" in citation
