@@ -69,6 +69,8 @@ class Row:
         unrolled: those with which gradients through several steps are.
         learns_lr: whether torch differentiates through several steps by the learning rate;
             elsewhere it raises, or takes it for a constant.
+        overwrites: whether torch overwrites in the second step what the backward pass of the
+            first needs.
         tensor_betas: whether betas may be tensors.
         forgetful: hyper-parameters with which an average keeps nothing.
         shape: the shape that parameters must have, where another was asked for.
@@ -94,6 +96,7 @@ class Row:
     variants: tuple[Options, ...] = ({},)
     unrolled: tuple[Options, ...] = ({},)
     learns_lr: bool = False
+    overwrites: bool = False
     tensor_betas: bool = False
     forgetful: Options | None = None
     shape: Callable[[Shape], Shape] = lambda shape: shape
@@ -357,6 +360,7 @@ ROWS = [
         full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
         variants=({"weight_decay": 0.2}, {"maximize": True}),
         forgetful={"betas": (0.0, 0.0)},
+        overwrites=True,
     ),
     Row(
         ours=myoptim.NAdam,
@@ -403,6 +407,7 @@ ROWS = [
         },
         extra=("fused",),
         still={"step_sizes": (0, 50)},
+        overwrites=True,
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)},
     ),
     Row(

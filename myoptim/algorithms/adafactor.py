@@ -45,8 +45,8 @@ def adafactor(
         assert variance is not None
         estimate = variance.lerp_(grad * grad, weight).clone()  #      v̂ = v ← (1 − w) v + w g²
     update = estimate.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)  #   u = g / max(√v̂, ε₁)
-    excess = max(1.0, rms(update, d))  #                               max(1, RMS(u)/d)
-    param.add_(update, alpha=-step_size / excess)  #                  θ ← θ − α u / max(1, RMS(u)/d)
+    excess = max(1.0, rms(update, d))  #                               x = max(1, RMS(u)/d)
+    param.add_(update, alpha=-step_size / excess)  #                   θ ← θ − α u / x
 
 
 def rms(tensor: Tensor, times: float = 1) -> float:

@@ -113,7 +113,8 @@ def audit(
         str, typer.Option(metavar="NAMES", help="With --tests: all that the constructor takes.")
     ] = "",
     criteria: Annotated[
-        str, typer.Option(metavar="NAMES", help="With --tests: all that is asked for, as in rule.")
+        str,
+        typer.Option(metavar="NAMES", help="With --tests: all that is asked for beside the rule."),
     ] = "",
     edits: Annotated[
         int, typer.Option(min=0, help="With --tests: how many edits beside the mistakes.")

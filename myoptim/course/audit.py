@@ -6,6 +6,7 @@ killed it. Tests run in a process of their own, forked for every class (`audit_c
 confined as a submission.
 """
 
+import contextlib
 import inspect
 import json
 import random
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 
 from myoptim.course import sandbox
+from myoptim.course.check import FACTS
 from myoptim.course.diagnosis import close
 from myoptim.course.edits import USUAL
 from myoptim.course.exercise import Probe, Record, accepted, exercise, fits
@@ -33,7 +35,7 @@ from myoptim.course.mistakes import edited as with_edits
 from myoptim.course.probes import HYPER_PARAMETERS, bank
 from myoptim.course.sandbox import Limits
 from myoptim.course.search import Rule, as_source
-from myoptim.course.settings import STYLES
+from myoptim.course.settings import CRITERIA, STYLES
 from myoptim.lab.errors import UsageError, unknown
 
 CHILD = Path(__file__).with_name("audit_child.py")
@@ -64,7 +66,8 @@ class Scope:
 
     Attributes:
         takes: hyper-parameters that the constructor has; none stands for all.
-        criteria: keys of `Bank.by_criterion` that are asked for; none stands for all.
+        criteria: keys of `settings.CRITERIA` that are asked for beside the rule; none stands for
+            all.
         without: ids of mistakes that are left out.
         edits: how many searched edits are added to the catalogue's mistakes.
     """
@@ -127,7 +130,7 @@ def audit_tests(
     if find_spec("pytest") is None:
         raise UsageError("audit --tests runs pytest, which is not installed: pip install pytest")
     try:
-        read(tests)
+        text = read(tests).text
     except ValueError as error:
         raise UsageError(f"{tests}: {error}") from None
     report = Report(mutants=list(mutants(optimizer, scope)))
@@ -135,7 +138,7 @@ def audit_tests(
     classes = [*right, *report.mutants]
     job = {
         "tests": tests.name,
-        "files": {path.name: path.read_text("utf-8") for path in _beside(tests)},
+        "files": {**_texts_beside(tests), tests.name: text},
         "adapter": adapter,
         "optimizer": optimizer,
         "way": way,
@@ -154,9 +157,8 @@ def audit_tests(
         for one, result in _outcomes(job, share):
             told(one, result)
 
-    run(right[:1])
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(run, [classes[1:][start::jobs] for start in range(jobs)]))
+        list(pool.map(run, [classes[start::jobs] for start in range(jobs)]))
     report.surviving = [one for one in report.mutants if results[one.id]["code"] == 0]
     report.right_failing = [
         (one, results[one.id]["failed"]) for one in right if results[one.id]["code"] != 0
@@ -164,9 +166,13 @@ def audit_tests(
     return report
 
 
-def _beside(tests: Path) -> list[Path]:
-    """The file and the Python files beside it."""
-    return [path for path in sorted(tests.parent.glob("*.py")) if path.is_file()]
+def _texts_beside(tests: Path) -> dict[str, str]:
+    """The Python files beside a file, those that can be read."""
+    texts: dict[str, str] = {}
+    for path in sorted(tests.parent.glob("*.py")):
+        with contextlib.suppress(ValueError):
+            texts[path.name] = read(path).text
+    return texts
 
 
 def _outcomes(
@@ -179,7 +185,7 @@ def _outcomes(
     marker = f"MYOPTIM_AUDIT={secrets.token_hex(16)}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o777)
+        folder.chmod(0o755)
         job = job | {"folder": name, "classes": [vars(one) for one in classes]}
         process = subprocess.Popen(
             [sys.executable, "-B", "-m", "myoptim.course.audit_child"],
@@ -192,13 +198,15 @@ def _outcomes(
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        with process, process.stdin as stdin:
-            stdin.write(json.dumps(job).encode())
-            stdin.close()
-            for line in process.stdout:
-                told = json.loads(line)
-                yield by_id[told["id"]], told
-        sandbox.kill_strays(marker)
+        try:
+            with process, process.stdin as stdin:
+                stdin.write(json.dumps(job).encode())
+                stdin.close()
+                for line in process.stdout:
+                    told = json.loads(line)
+                    yield by_id[told["id"]], told
+        finally:
+            sandbox.kill_strays(marker)
     if process.returncode:
         raise RuntimeError(f"the tests' process ended with exit code {process.returncode}")
 
@@ -248,16 +256,22 @@ class _Probes:
         for name in scope.takes:
             if name not in HYPER_PARAMETERS[optimizer]:
                 raise unknown(f"hyper-parameter of {optimizer}", name, HYPER_PARAMETERS[optimizer])
-        by_criterion = bank(optimizer, SEED).by_criterion
         for name in scope.criteria:
-            if name not in by_criterion:
-                raise unknown("criterion", name, by_criterion)
+            if name not in CRITERIA:
+                raise unknown("criterion", name, CRITERIA)
+        chosen = {"rule": None, **dict.fromkeys(scope.criteria or CRITERIA)}
+        self.facts = {
+            fact
+            for name in chosen
+            for (fact, _), id in FACTS.get(name, {}).items()
+            if id not in STYLES
+        }
         takes = scope.takes or HYPER_PARAMETERS[optimizer]
         right = load(source(optimizer), optimizer)
         names = accepted(right, HYPER_PARAMETERS[optimizer])["names"]
         self.names = {name: names[name] for name in takes}
-        chosen = scope.criteria or tuple(by_criterion)
-        probes = [probe for name in chosen for probe in by_criterion[name]]
+        by_criterion = bank(optimizer, SEED).by_criterion
+        probes = [probe for name in chosen for probe in by_criterion.get(name, ())]
         self.right = [
             (probe, _quietly(right, probe, self.names))
             for probe in probes
@@ -274,22 +288,24 @@ class _Probes:
         own = _quietly(cls, first, self.names)
         if own.error is not None:
             return False
-        return not _alike(own, right) or any(
-            not _alike(_quietly(cls, probe, self.names), record) for probe, record in self.right[1:]
+        return not self.alike(own, right) or any(
+            not self.alike(_quietly(cls, probe, self.names), record)
+            for probe, record in self.right[1:]
         )
+
+    def alike(self, one: Record, other: Record) -> bool:
+        """Whether two classes did the same in a probe, as far as is asked."""
+        observed = [{name: r.facts.get(name) for name in self.facts} for r in (one, other)]
+        if (one.error is None) != (other.error is None) or observed[0] != observed[1]:
+            return False
+        pairs = zip(_numbers(one), _numbers(other), strict=False)
+        return len(one.steps) == len(other.steps) and all(close(a, b) for a, b in pairs)
 
 
 def _quietly(cls: type[Any], probe: Probe, names: dict[str, Any]) -> Record:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return exercise(cls, probe, names)
-
-
-def _alike(one: Record, other: Record) -> bool:
-    if (one.error is None) != (other.error is None) or one.facts != other.facts:
-        return False
-    pairs = zip(_numbers(one), _numbers(other), strict=False)
-    return len(one.steps) == len(other.steps) and all(close(a, b) for a, b in pairs)
 
 
 def _numbers(record: Record) -> Iterable[float]:

@@ -6,6 +6,7 @@ it. One line of JSON per class goes to standard output.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -32,7 +33,11 @@ def main() -> None:
     """Run the job."""
     job = json.loads(sys.stdin.read())
     torch.set_num_threads(1)
-    torch.optim.SGD([torch.zeros(1)])  # imports what every first optimizer does, for a second
+    # The first optimizer and the first run of pytest import for a second.
+    torch.optim.SGD([torch.zeros(1)])
+    with contextlib.redirect_stdout(sys.stderr):
+        pytest.main(["--version", "-c", os.devnull])
+    gc.freeze()  # pytest collects garbage after each run, and there is none of before the fork
     folder = Path(job["folder"])
     for name, text in job["files"].items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -103,7 +108,7 @@ def settle(job: dict[str, Any], own: Path) -> None:
             resource.setrlimit(kind, (limit, limit))
     os.chdir(own)
     tempfile.tempdir = str(own)
-    isolation.confine(job["way"], job["uid"], own=(Path(job["folder"]),))
+    isolation.confine(job["way"], job["uid"], readable=(Path(job["folder"]),), own=(own,))
 
 
 class Handing:

@@ -67,7 +67,11 @@ _SYSCALLS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
 
 
 def confine(
-    way: str, uid: int | None, hidden: Iterable[Path] = (), own: Iterable[Path] = ()
+    way: str,
+    uid: int | None,
+    hidden: Iterable[Path] = (),
+    readable: Iterable[Path] = (),
+    own: Iterable[Path] = (),
 ) -> None:
     """Take a way, for good: this process and all that it could start.
 
@@ -75,6 +79,7 @@ def confine(
         way: a key of `WAYS`, or "" for none.
         uid: the user to become, where we are root; None to stay who we are.
         hidden: packages inside Python's folders that are not to be read either.
+        readable: further folders that it may read.
         own: folders in which it may do as it likes.
 
     Raises:
@@ -85,7 +90,9 @@ def confine(
         os.setgid(uid)
         os.setuid(uid)
     if way == "landlock":
-        _landlock([*_readable(set(hidden)), *((str(place), _ALL_OF_FILES[3]) for place in own)])
+        further = [(str(place), _READ_FILE | _READ_DIR) for place in readable]
+        further += [(str(place), _ALL_OF_FILES[3]) for place in own]
+        _landlock([*_readable(set(hidden)), *further])
     if way and sys.platform == "linux" and platform.machine() in _SYSCALLS:
         _drop_capabilities()
         _filter_system_calls()

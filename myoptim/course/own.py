@@ -5,8 +5,10 @@ for each optimizer on top of `Frame`, with the rule as a solution has it, and tw
 
     OPTIMIZERS = (Own(Lion, amplified={"betas": (0.6, 0.8)}),)
     MISTAKES = (
-        Mistake("lion-no-sign", ("Lion",), "What such code does.", "A question?",
-                (form("torch.sign(c)", "c"),)),
+        Mistake(
+            "lion-no-sign", ("Lion",), "What such code does.", "A question?",
+            (form("torch.sign(c)", "c"),),
+        ),
     )
 
 From then on they are optimizers and mistakes of the course like all others: checked, graded,

@@ -42,7 +42,7 @@ def as_text(verdict: Verdict) -> str:
         lines += _paragraph(f"passed, {points:g} points", listed)
     for status in (NOT_CHECKED, NOT_JUDGED):
         lines += _others(verdict, status)
-    if passed and failed:
+    if passed and failed and not _is_broken(failed):
         lines += _paragraph("points", POINTS)
     for result in passed:
         if result.message:
@@ -95,10 +95,14 @@ def _others(verdict: Verdict, status: str) -> list[str]:
     ]
 
 
+def _is_broken(failed: list[Result]) -> bool:
+    """Whether a failure leaves nothing else to judge."""
+    return bool(failed) and failed[0].criterion in ("load", "policy", "run")
+
+
 def _unjudged(verdict: Verdict, results: list[Result]) -> str:
     """What could not be judged: all the rest, where the file itself is broken."""
-    failed = [result.criterion for result in verdict.results if result.status == FAILED]
-    if failed and failed[0] in ("load", "policy", "run"):
+    if _is_broken([result for result in verdict.results if result.status == FAILED]):
         return "all the rest, until that is mended"
     return ", ".join(CRITERIA[result.criterion] for result in results)
 

@@ -60,6 +60,13 @@ def is_recorded(number: Any) -> bool:
     return isinstance(number, Tensor) and number.requires_grad
 
 
+def readable_or_copy(number: Any) -> Any:
+    """A number of the state as one of Python, or as what autograd may keep."""
+    if is_recorded(number):
+        return number.clone()
+    return number.item() if isinstance(number, Tensor) else number
+
+
 def by_value(
     columns: Sequence[Sequence[Any]], count: int, readable: bool
 ) -> list[tuple[tuple[Any, ...], Sequence[int]]]:
@@ -74,12 +81,10 @@ def by_value(
     Returns:
         The numbers, and the places of the parameters that have them.
     """
-    if not readable or any(map(is_recorded, itertools.chain(*columns))):
-        # Autograd keeps what it was given: that must not be what is written to.
-        return [
-            (tuple(v.clone() if is_recorded(v) else v for v in [c[i] for c in columns]), [i])
-            for i in range(count)
-        ]
+    if not readable:
+        return [(tuple(column[i] for column in columns), [i]) for i in range(count)]
+    if any(map(is_recorded, itertools.chain(*columns))):
+        return [(tuple(readable_or_copy(c[i]) for c in columns), [i]) for i in range(count)]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
     keys = list(zip(*values, strict=True))
     if keys.count(keys[0]) == count:

@@ -245,7 +245,8 @@ class Comparison:
 
         figure = plots.new_figure(f"{self.a} (A) and {self.b} (B)", 2)
         in_ulp, relative = figure.axes
-        in_ulp.set_prop_cycle(color=list(plots.COLOURS.values()), marker=plots.MARKERS)
+        colours = list(plots.COLOURS.values())
+        in_ulp.set_prop_cycle(color=colours, marker=plots.MARKERS[: len(colours)])
         steps = [row.step for row in self.growth]
         for name in self._differing() or [PARAM]:
             in_ulp.plot(steps, [row.ulps.get(name, 0) for row in self.growth], label=name)

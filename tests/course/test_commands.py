@@ -88,6 +88,7 @@ def test_check_accepts_dialects(tmp_path):
     assert run("check", file, "--accept", "eps-inside-sqrt")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_course_from_beginning_to_end(tmp_path):
     folder = tmp_path / "course"
     assert run("course", "new", folder, "--optimizers", "sgd,adam")[0] == 0

@@ -92,8 +92,6 @@ def test_a_right_one_passes(settings):
     ("edits", "named"),
     [
         (((".sign()", ""),), ["lion-no-sign"]),
-        ((("state[\"m\"].mul_(b2).add_(p.grad, alpha=1 - b2)",
-           "state[\"m\"].mul_(b1).add_(p.grad, alpha=1 - b1)"),), ["lion-remembers-c"]),
         ((("alpha=-group", "alpha=group"),), ["ascends"]),
         ((("self.state[p]", "vars(self).setdefault('kept', {}).setdefault(p, {})"),),
          ["state-attribute"]),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import Pair, Run, assert_same_models, batch
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
@@ -59,7 +59,7 @@ def assert_same(row: Row, ours: Prepared, torchs: Prepared) -> None:
     assert_same_optimizers(ours.inner, torchs.inner, row.extra)
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize(
     "options",
     [{}, {"gradient_accumulation_steps": 2}, {"mixed_precision": "bf16"}],
@@ -73,7 +73,7 @@ def test_training(row: Row, options: dict[str, Any]) -> None:
     assert_same(row, ours, torchs)
 
 
-@each_row
+@each_plain
 def test_state_handed_over(row: Row, tmp_path: Path) -> None:
     for run, name in zip(Pair(row), ("ours", "torchs"), strict=True):
         first = Prepared(run)

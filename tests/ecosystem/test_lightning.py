@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import assert_same_models, batch, network
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
@@ -99,7 +99,7 @@ def assert_same(row: Row, modules: list[Regression], trainers: list[L.Trainer]) 
     assert_same_optimizers(*[trainer.optimizers[0] for trainer in trainers], row.extra)
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize(
     "options",
     [
@@ -115,13 +115,13 @@ def test_trainer(row: Row, options: dict[str, Any]) -> None:
     assert_same(row, modules, [fit(module, **options) for module in modules])
 
 
-@each_row
+@each_plain
 def test_manual_optimisation_with_a_closure(row: Row) -> None:
     modules = pair(row, ByHand)
     assert_same(row, modules, [fit(module) for module in modules])
 
 
-@each_row
+@each_plain
 def test_resumed_from_the_others_checkpoint(row: Row, tmp_path: Path) -> None:
     """Epoch 0 by the one, epochs 1 and 2 by the other."""
     for module in pair(row):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from bits import assert_same_optimizers
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import assert_same_models, batch, network
 
 skorch = pytest.importorskip("skorch", reason="skorch is not installed")
@@ -50,14 +50,14 @@ def assert_same(row: Row, ours: Any, torchs: Any) -> None:
     assert_same_optimizers(ours.optimizer_, torchs.optimizer_, row.extra)
 
 
-@each_row
+@each_plain
 def test_fit(row: Row) -> None:
     ours, torchs = [net.fit(*data()) for net in nets(row)]
     assert type(ours.optimizer_) is row.ours
     assert_same(row, ours, torchs)
 
 
-@each_row
+@each_plain
 def test_pickled_and_fitted_further(row: Row) -> None:
     ours, torchs = [
         pickle.loads(pickle.dumps(net.fit(*data()))).partial_fit(*data()) for net in nets(row)
@@ -66,7 +66,7 @@ def test_pickled_and_fitted_further(row: Row) -> None:
     assert_same(row, ours, torchs)
 
 
-@each_row
+@each_plain
 def test_saved_state_handed_over(row: Row, tmp_path: Path) -> None:
     """`f_optimizer` of the one loaded into the other."""
 
@@ -82,7 +82,7 @@ def test_saved_state_handed_over(row: Row, tmp_path: Path) -> None:
     assert_same(row, ours, torchs)
 
 
-@each_row
+@each_plain
 def test_parameters_set_before_fitting_again(row: Row) -> None:
     """As a grid search does."""
     ours, torchs = [net.fit(*data()) for net in nets(row)]

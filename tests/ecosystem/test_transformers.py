@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import assert_same_models
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -87,7 +87,7 @@ def both(row: Row, folder: Path, **options: Any) -> list[Any]:
     return [trainer(row, name == "ours", folder / name, **options) for name in names]
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize(
     "options",
     [{}, {"gradient_accumulation_steps": 2, "bf16": True}],
@@ -100,7 +100,7 @@ def test_training(row: Row, options: dict[str, Any], tmp_path: Path) -> None:
     assert_same(row, ours, torchs)
 
 
-@each_row
+@each_plain
 def test_resumed_from_the_others_checkpoint(row: Row, tmp_path: Path) -> None:
     """And equal to the run that was not interrupted."""
     straight, beside = both(row, tmp_path)

@@ -90,7 +90,8 @@ def test_the_problems_rate_unless_another_is_given():
     assert trace("Adam", "ravine", steps=1).settings == {"lr": rate}
     assert trace("Adam", "ravine", steps=1, settings={"lr": 1.0}).settings == {"lr": 1.0}
     assert trace("torch.optim:SGD", "ravine", steps=1).settings["lr"] == 0.035
-    assert trace(torch.optim.Adadelta, "ravine", steps=1).settings == {}
+    unknown = type("Unknown", (torch.optim.Adadelta,), {})
+    assert trace(unknown, "ravine", steps=1).settings == {}
 
 
 @pytest.mark.parametrize("problem", ["noisy_line", "exponential_decay"])

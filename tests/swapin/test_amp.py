@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from bits import assert_same_value
-from registry import ROWS, Row, each_row
+from registry import ROWS, Row, each_plain
 from swapin.training import Pair, Run
 from torch import nn
 from torch.amp import GradScaler
@@ -41,7 +41,7 @@ def train_scaled(run: Run, scaler: GradScaler, numbers: range, clip: bool = Fals
     return scales
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize("clip", [False, True], ids=["", "unscaled and clipped"])
 def test_overflow(row: Row, clip: bool) -> None:
     """The step of an infinite gradient is left out, and the scale halved; both grow again."""
@@ -55,7 +55,7 @@ def test_overflow(row: Row, clip: bool) -> None:
         assert state.get("step", 6) == 8 - len(OVERFLOW)
 
 
-@each_row
+@each_plain
 def test_overflow_changes_nothing(row: Row) -> None:
     pair = Pair(row)
     pair.train(0)
@@ -65,7 +65,7 @@ def test_overflow_changes_nothing(row: Row) -> None:
     assert_same_value(after, before, "model and optimizer")
 
 
-@each_row
+@each_plain
 def test_scaled_equals_unscaled(row: Row) -> None:
     """A scale that is a power of two cancels out exactly."""
     pair = Pair(row)
@@ -74,7 +74,7 @@ def test_scaled_equals_unscaled(row: Row) -> None:
     pair.compare()
 
 
-@each_row
+@each_plain
 def test_autocast(row: Row) -> None:
     pair = Pair(row)
     for run in pair:
@@ -88,7 +88,7 @@ def test_autocast(row: Row) -> None:
     pair.compare()
 
 
-@each_row
+@each_plain
 def test_closure_is_refused_as_by_torch(row: Row) -> None:
     pair = Pair(row)
     for run in pair:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from registry import ROWS, Row, each_row
+from registry import ROWS, Row, each_elementwise
 from swapin.training import Pair, Run
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -55,7 +55,7 @@ def assert_close(ours: Run, torchs: Run) -> None:
             torch.testing.assert_close(state[key], expected[key], **TOLERANCE)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("options", ["default", "full"])
 def test_close_to_the_eager_step(row: Row, options: str) -> None:
     """With a learning rate that changes: a number by default, else a tensor."""
@@ -79,7 +79,7 @@ def count_graphs(run: Run, groups: int, rates: list[float]) -> list[int]:
     return train_compiled(run, rates)
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize(("lr", "groups"), [(0.02, 1), (torch.tensor(0.02), 2)])
 def test_compiled_no_more_often_than_torchs(row: Row, lr: float | Tensor, groups: int) -> None:
     """Never again for another step count; for another learning rate once, if it is a number. With
@@ -103,7 +103,7 @@ def test_with_the_real_compiler(row: Row) -> None:
     assert_close(pair.ours, pair.torchs)
 
 
-@each_row
+@each_elementwise
 def test_checkpoint_of_a_compiled_run_goes_on_eagerly(row: Row) -> None:
     pair = Pair(row)
     train_compiled(pair.ours, [0.02] * 3)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import EXECUTOR_FLAGS
-from registry import EXECUTORS, Row, each_row
+from registry import EXECUTORS, Row, each_elementwise
 from swapin.training import Pair, Run, assert_same_runs
 from twins import save_and_load
 
@@ -30,7 +30,7 @@ each_way = pytest.mark.parametrize("way", [copy.deepcopy, through_pickle, throug
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
 
-@each_row
+@each_elementwise
 @each_way
 @each_executor
 def test_copy_goes_on_and_leaves_the_original_alone(
@@ -47,7 +47,7 @@ def test_copy_goes_on_and_leaves_the_original_alone(
     assert_same_runs(copies.ours, pair.ours, row)
 
 
-@each_row
+@each_elementwise
 @each_way
 def test_copy_of_an_optimizer_alone(row: Row, way: Callable[[Any], Any]) -> None:
     """It has parameters of its own."""
@@ -62,7 +62,7 @@ def test_copy_of_an_optimizer_alone(row: Row, way: Callable[[Any], Any]) -> None
     pair.train(2, 3)
 
 
-@each_row
+@each_elementwise
 @each_executor
 def test_checkpoints_are_handed_over(row: Row, executor: str) -> None:
     """Three times, each going on with what the other has written."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import Pair, Run
 from torch.optim import Optimizer
 from torch.optim.optimizer import (
@@ -56,7 +56,7 @@ def test_all_hooks_of_torch_are_watched() -> None:
     assert len(registering) == 6
 
 
-@each_row
+@each_plain
 def test_same_calls_in_the_same_order(row: Row, events: list[Event]) -> None:
     def closure() -> torch.Tensor:
         events.append(("closure", torch.is_grad_enabled()))
@@ -80,7 +80,7 @@ def test_same_calls_in_the_same_order(row: Row, events: list[Event]) -> None:
     pair.compare()
 
 
-@each_row
+@each_plain
 def test_hook_that_replaces_the_arguments(row: Row) -> None:
     pair = Pair(row)
     for run in pair:
@@ -93,7 +93,7 @@ def test_hook_that_replaces_the_arguments(row: Row) -> None:
     pair.compare()
 
 
-@each_row
+@each_plain
 def test_hook_that_changes_gradients_before_the_step(row: Row) -> None:
     """Clipping, as libraries hang it on the optimizer."""
 
@@ -109,7 +109,7 @@ def test_hook_that_changes_gradients_before_the_step(row: Row) -> None:
     assert largest == torch.tensor(0.01)
 
 
-@each_row
+@each_plain
 def test_hook_that_changes_the_state_dict(row: Row) -> None:
     pair = Pair(row)
     loaded = Pair(row)
@@ -127,7 +127,7 @@ def test_hook_that_changes_the_state_dict(row: Row) -> None:
     loaded.train(1, 2)
 
 
-@each_row
+@each_plain
 def test_removed_hook_is_silent(row: Row) -> None:
     calls: list[int] = []
     run = Pair(row).ours
@@ -138,7 +138,7 @@ def test_removed_hook_is_silent(row: Row) -> None:
     assert calls == [1]
 
 
-@each_row
+@each_plain
 def test_profiler_finds_each_step_once_and_by_name(row: Row) -> None:
     run = Pair(row).ours
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as trace:
@@ -148,7 +148,7 @@ def test_profiler_finds_each_step_once_and_by_name(row: Row) -> None:
     assert counts[f"Optimizer.zero_grad#{row}.zero_grad"] == 2
 
 
-@each_row
+@each_plain
 def test_a_step_that_nobody_watches_does_without_the_label(
     row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_step_that_nobody_watches_does_without_the_label(
     assert labels == [f"Optimizer.step#{row}.step"]
 
 
-@each_row
+@each_plain
 def test_hook_registered_by_a_closure_is_called_after_the_same_step(row: Row) -> None:
     for run in Pair(row):
         calls: list[int] = []

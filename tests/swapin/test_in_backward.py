@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from bits import assert_same_optimizers
-from registry import Options, Row, each_row
+from registry import Options, Row, each_plain
 from swapin.training import Pair, Run, assert_same_models, network
 from torch import nn
 from torch.optim import Optimizer
@@ -41,7 +41,7 @@ def train(run: Run) -> None:
         run.loss(number).backward()
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize("apply", [apply_by_hooks, apply_in_backward])
 def test_optimizer_in_backward(row: Row, apply: Callable[..., list[Optimizer]]) -> None:
     options = {"lr": 0.02, **row.full}
@@ -58,7 +58,7 @@ def test_optimizer_in_backward(row: Row, apply: Callable[..., list[Optimizer]]) 
     assert torch.equal(pair.ours.losses[-1], pair.torchs.losses[-1])
 
 
-@each_row
+@each_plain
 def test_same_as_one_optimizer_after_backward(row: Row) -> None:
     options = {"lr": 0.02, **row.full}
     inside, after = network(), network()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from registry import Row, each_row
+from registry import Row, each_elementwise
 from swapin.training import Pair, Run
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
@@ -100,7 +100,7 @@ def advance(run: Run, scheduler: Any, numbers: range) -> list[list[float]]:
     return rates
 
 
-@each_row
+@each_elementwise
 @pytest.mark.parametrize("lr", [0.02, torch.tensor(0.02)], ids=["number", "tensor"])
 @pytest.mark.parametrize(("name", "make"), CASES)
 def test_scheduler(row: Row, name: str, make: Make, lr: float | torch.Tensor) -> None:

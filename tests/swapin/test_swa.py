@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from registry import Row, each_row
+from registry import Row, each_plain
 from swapin.training import Pair, Run, assert_same_models, batch
 from torch import nn
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -28,7 +28,7 @@ def train_averaged(run: Run, average: str, strategy: str) -> AveragedModel:
     return averaged
 
 
-@each_row
+@each_plain
 @pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
 def test_averaged_weights(row: Row, average: str, strategy: str) -> None:
