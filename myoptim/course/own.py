@@ -1,7 +1,7 @@
 """A teacher's own optimizers and mistakes, in one Python file that `course.toml` names.
 
 The file is trusted: it is the teacher's, and runs as any module does. It has a docstring, a class
-for each optimizer on top of `Frame`, with the rule as a solution has it, and two lists:
+for each optimizer on top of `Frame`, with the rule as a solution has it, and two lists::
 
     OPTIMIZERS = (Own(Lion, amplified={"betas": (0.6, 0.8)}),)
     MISTAKES = (
