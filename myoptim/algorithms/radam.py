@@ -50,7 +50,7 @@ def adaptive(exp_avg_sq: Tensor, correction: float, eps: float) -> Tensor:
     return root.reciprocal_().mul_(correction**0.5)  #   √(1 − β₂ᵗ) / (√v + ε)
 
 
-def rectified(length: float | Tensor, longest: float) -> Any:
+def rectified(length: Any, longest: float) -> Any:
     """r, how much of a step the variance of the second moment allows: ρ = length, ρ∞ = longest."""
     known = (length - 4) * (length - 2) * longest  #              (ρ − 4) (ρ − 2) ρ∞
     knowable = (longest - 4) * (longest - 2) * length  #          (ρ∞ − 4) (ρ∞ − 2) ρ

@@ -1,12 +1,14 @@
 """A teacher's own optimizers and mistakes, in one Python file that `course.toml` names.
 
 The file is trusted: it is the teacher's, and runs as any module does. It has a docstring, a class
-for each optimizer on top of `Frame`, with the rule as a solution has it, and two lists:
+for each optimizer on top of `Frame`, with the rule as a solution has it, and two lists::
 
     OPTIMIZERS = (Own(Lion, amplified={"betas": (0.6, 0.8)}),)
     MISTAKES = (
-        Mistake("lion-no-sign", ("Lion",), "What such code does.", "A question?",
-                (form("torch.sign(c)", "c"),)),
+        Mistake(
+            "lion-no-sign", ("Lion",), "What such code does.", "A question?",
+            (form("torch.sign(c)", "c"),),
+        ),
     )
 
 From then on they are optimizers and mistakes of the course like all others: checked, graded,

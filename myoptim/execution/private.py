@@ -10,7 +10,6 @@ same manner.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,8 +35,10 @@ def somebody_listens() -> bool:
     return bool(getattr(profiler, "_is_profiler_enabled", True) or before or after)
 
 
-#: Through how many modes of `__torch_dispatch__` operators go; one, to be safe, if unknown.
-dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+def dispatch_modes() -> int:
+    """Through how many modes of `__torch_dispatch__` operators go; one, to be safe, if unknown."""
+    ask = getattr(torch._C, "_len_torch_dispatch_stack", None)
+    return 1 if ask is None else ask()
 
 
 def is_functional(tensor: Tensor) -> bool:
