@@ -12,15 +12,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.animation import FuncAnimation, PillowWriter
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_hex
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+try:
+    import matplotlib as mpl
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm, to_hex
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pictures need matplotlib: pip install 'myoptim[lab]'", name=error.name
+    ) from error
 
 import myoptim
 from myoptim.lab.problems import Data, Params, Problem, Run, Window, flatten, unflatten

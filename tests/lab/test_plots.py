@@ -294,3 +294,9 @@ assert matplotlib.rcParams.copy() == before
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_without_matplotlib_the_extra_is_named():
+    code = "import sys; sys.modules['matplotlib'] = None; import myoptim.lab.plots"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pictures need matplotlib: pip install 'myoptim[lab]'" in process.stderr
