@@ -190,6 +190,18 @@ def test_trace_prints_the_documented_table():
     assert rows[33].startswith("30 0.0077")
 
 
+def test_trace_tells_what_each_statement_did():
+    result = run("trace", "Adam", "square", "--lr", 0.5, "--steps", 2, "--narrate", "--json")
+    first, second = json.loads(result.stdout)["rows"]
+    told = {name: v for s in second["statements"] for name, v in s["values"].items()}
+    assert told["param"] == pytest.approx([4.0020609, 9.0008326], rel=1e-7)
+    formulas = [statement["formula"] for statement in first["statements"]]
+    assert "m ← β₁ m + (1 − β₁) g" in formulas
+    lines = spawn("trace", "Adam", "square", "--lr", 0.5, "--steps", 2, "--narrate").stdout
+    assert "    exp_avg = 1.8, 3.7\n" in lines
+    assert max(map(len, lines.splitlines())) <= 80
+
+
 def test_trace_as_json_writes_nothing_else(student):
     process = spawn(
         "trace", f"{student}:Good", f"{student}:bowl", "--lr", 0.1, "--steps", 3, "--json"

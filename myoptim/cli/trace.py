@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from myoptim.cli import common
+
+if TYPE_CHECKING:
+    from myoptim.lab.trace import Row
 
 _ALL_ROWS = 100
 _SOME_ROWS = 50
@@ -35,6 +41,9 @@ def trace(
         Path | None, common.output_file("--csv", "Write all rows, a column for every number.")
     ] = None,
     plot: common.Plot = None,
+    narrate: Annotated[
+        bool, typer.Option("--narrate", help="Show what each statement of the optimizer did.")
+    ] = False,
     as_json: common.Json = False,
 ) -> None:
     """Show what an optimizer does at every step.
@@ -43,6 +52,8 @@ def trace(
     count from 1.
 
     Example: myoptim trace SGD square --lr 0.1 --steps 30
+
+    Example: myoptim trace Adam square --lr 0.5 --steps 2 --narrate
     """
     from myoptim.lab.trace import trace as run_trace
 
@@ -54,6 +65,7 @@ def trace(
         steps=steps,
         seed=seed,
         dtype=common.parse_dtype(dtype),
+        narrated=narrate,
         progress=common.progress(optimizer),
     )
     if csv:
@@ -67,6 +79,28 @@ def trace(
     typer.echo(f"{result.optimizer}({words}) on {result.problem.formula}")
     headings, rows = result.table()
     many = len(rows) > _ALL_ROWS
-    common.print_table(
-        headings, rows[:: every or (math.ceil(len(rows) / _SOME_ROWS) if many else 1)]
-    )
+    chosen = slice(None, None, every or (math.ceil(len(rows) / _SOME_ROWS) if many else 1))
+    if narrate:
+        _print_story(result.rows[chosen])
+    else:
+        common.print_table(headings, rows[chosen])
+
+
+def _print_story(rows: Sequence[Row]) -> None:
+    """A block for each step, in lines that fit the terminal and break no number."""
+    from myoptim.lab.narrate import blocks
+
+    width = shutil.get_terminal_size().columns
+    for row in rows:
+        for line in blocks(row.statements):
+            indent = " " * (len(line) - len(line.lstrip()))
+            typer.echo(
+                textwrap.fill(
+                    line.lstrip(),
+                    width,
+                    initial_indent=indent,
+                    subsequent_indent=indent + "    ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )

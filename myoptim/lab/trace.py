@@ -9,10 +9,11 @@ array([[ 5. , 10. ],
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
+from myoptim.lab.narrate import Story, Told, narrate
 from myoptim.lab.prescribed import advance, read_state
 from myoptim.lab.problems import Problem, Run, load_problem
 from myoptim.lab.resolve import (
@@ -52,6 +54,7 @@ class Row:
         params: the parameters by name.
         grads: the gradient of the loss at `params`; a parameter without one is left out.
         state: for each parameter, the optimizer's buffers by name; empty before they are made.
+        statements: what each statement of the update did, if the trace was narrated.
     """
 
     step: int
@@ -59,6 +62,7 @@ class Row:
     params: Arrays
     grads: Arrays
     state: dict[str, Arrays]
+    statements: Sequence[Told] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class Trace:
     def as_dict(self) -> dict[str, Any]:
         """The trace as JSON holds it; every tensor is a flat list, its shape is under "shapes"."""
         first = self.rows[0].params
+        narrated = any(row.statements for row in self.rows)
         return {
             "optimizer": self.optimizer,
             "problem": self.problem.name,
@@ -125,6 +130,7 @@ class Trace:
                     "params": _lists(row.params),
                     "grads": _lists(row.grads),
                     "state": {name: _lists(buffers) for name, buffers in row.state.items()},
+                    **({"statements": [t.as_dict() for t in row.statements]} if narrated else {}),
                 }
                 for row in self.rows
             ],
@@ -201,6 +207,7 @@ def trace(
     steps: int | None = None,
     seed: int = 0,
     dtype: torch.dtype | None = None,
+    narrated: bool = False,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> Trace:
     """Run an optimizer on a problem and keep what stood before every step.
@@ -214,6 +221,7 @@ def trace(
         steps: how many; by default what the problem suggests.
         seed: of the problem's data and start, and of torch's random numbers during the run.
         dtype: of the parameters; by default the problem's own.
+        narrated: keep what each statement of the optimizer did, as well; see `narrate`.
         progress: wraps the range of steps, as `tqdm` does.
 
     Raises:
@@ -225,15 +233,17 @@ def trace(
     cls = resolve(optimizer) if isinstance(optimizer, str) else optimizer
     settings = {**problem_rate(problem, cls), **given_settings(cls), **(settings or {})}
     rows: list[Row] = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
         torch.manual_seed(seed)
         run = problem.start(seed, dtype=dtype)
         instance = construct(cls, list(run.params.values()), settings, label)
+        story = stack.enter_context(narrate(instance, run.params)) if narrated else Story()
         for step in progress(range(1, check_steps(steps, problem.steps) + 1)):
             closure = functools.partial(backward, run, f"{problem.name} before step {step}")
             rows.append(_row(step, closure(), run.params, instance))
             with user_code(f"step {step} of {label}"):
                 advance(instance, closure)
+            rows[-1] = replace(rows[-1], statements=story.step(step))
     return Trace(label, problem, settings, seed, rows)
 
 
