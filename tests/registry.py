@@ -78,6 +78,7 @@ class Row:
         gradient: a gradient of the kind that it takes, made of a dense one.
         closure: whether its step must have a closure.
         groups: whether it takes several groups.
+        shards: whether torch's takes tensors that are distributed.
         mend: gives the twin what torch does not copy with it.
         still: hyper-parameters with which a zero gradient moves nothing, nor does lr 0.
     """
@@ -104,6 +105,7 @@ class Row:
     gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
     closure: bool = False
     groups: bool = True
+    shards: bool = True
     mend: Callable[[Any], None] = lambda twin: None
     still: Options = field(default_factory=dict)
 
@@ -407,6 +409,7 @@ ROWS = [
         },
         extra=("fused",),
         still={"step_sizes": (0, 50)},
+        shards=False,
         overwrites=True,
         full={"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)},
     ),

@@ -36,8 +36,8 @@ def radam(
     length = longest - 2 * step * beta2**step / correction  #         ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ)
     if torch.is_tensor(length):  # nobody can read it now
         scale = adaptive(exp_avg_sq, correction, eps)  #              s = √(1 − β₂ᵗ) / (√v + ε)
-        scale = scale * rectified(length, longest)  #                 s ← s r
-        update = update * torch.where(length > 5, scale, 1.0)  #      Δ ← Δ s where ρ > 5
+        scale.mul_(rectified(length, longest))  #                     s ← s r
+        update.mul_(scale.where(length > 5, 1.0))  #                  Δ ← Δ s where ρ > 5
     elif length > 5:
         update.mul_(adaptive(exp_avg_sq, correction, eps))  #         Δ ← Δ √(1 − β₂ᵗ) / (√v + ε)
         update.mul_(rectified(length, longest))  #                    Δ ← Δ r

@@ -30,7 +30,7 @@ def test_no_wrong_one_passes_and_nearly_all_are_named(every, at_least):
             if verdict.diagnosis != [mistake]:
                 misnamed.append((name, mistake, verdict.diagnosis))
     assert total >= at_least
-    assert len(misnamed) <= total * 0.05, misnamed
+    assert len(misnamed) <= max(1, total * 0.05), misnamed
 
 
 @pytest.mark.parametrize(
