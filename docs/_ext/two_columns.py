@@ -15,10 +15,8 @@ from __future__ import annotations
 import ast
 import html
 import importlib.util
-import io
 import re
 import textwrap
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from myoptim.lab.formulas import FormulaError, continues, parse
+from myoptim.lab.source import comments_of
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,14 @@ def find(source: str, name: str) -> ast.FunctionDef:
 def split(source: str, function: ast.FunctionDef) -> tuple[list[Line], list[Line]]:
     """The lines of a function's signature and of its body, the docstring left out."""
     lines = source.splitlines()
-    comments = {
-        token.start[0]: (token.start[1], token.string)
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
+    comments = comments_of(source)
     documented = ast.get_docstring(function) is not None
     first = function.body[1 if documented else 0].lineno
     last = function.end_lineno or first
     head_end = function.body[0].lineno - 1
 
     def line(row: int) -> Line:
-        column, text = comments.get(row, (len(lines[row - 1]), ""))
-        formula = text[1:].partition("#")[0].strip()  # what follows is for a type checker
+        column, formula = comments.get(row, (len(lines[row - 1]), ""))
         return Line(row, lines[row - 1][:column].rstrip(), formula)
 
     return (

@@ -70,8 +70,7 @@ def _rules(names: list[str] | None) -> list[Callable[..., Any]]:
     """The functions that the names stand for, each once."""
     import myoptim
     from myoptim.dialects import DIALECTS
-    from myoptim.lab.proof import rules_of
-    from myoptim.lab.resolve import load_object, resolve
+    from myoptim.lab.resolve import load_object, resolve, rules_of
 
     if not names:
         ours = [*myoptim.OPTIMIZERS.values(), *DIALECTS.values()]

@@ -24,7 +24,7 @@ from myoptim.execution.columns import (
     size,
     take,
 )
-from myoptim.execution.foreach import over_lists
+from myoptim.execution.foreach import copy_each, over_lists
 from myoptim.execution.graph import trace
 from myoptim.execution.workspace import Workspace, WorkspaceList
 
@@ -169,16 +169,6 @@ def packed(run: Callable[..., None], columns: Columns) -> None:
     run(*pack.flats)
     for i in (0, *range(2, len(columns))):
         copy_each(columns[i], pack.views[i])
-
-
-def copy_each(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """Copy each source to its target."""
-    kernel = getattr(torch, "_foreach_copy_", None)
-    if kernel is not None:
-        kernel(targets, sources)
-        return
-    for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
 
 
 class Pack:

@@ -29,6 +29,16 @@ def over_lists(update: Update, columns: Columns) -> None:
         update(*map(kind, columns))
 
 
+def copy_each(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copy each source to its target."""
+    kernel = getattr(torch, "_foreach_copy_", None)
+    if kernel is not None:
+        kernel(targets, sources)
+        return
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
+
+
 def by_rows(method: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
     """A method of tensors carried out on one tensor of the lists after the other."""
 
@@ -180,11 +190,7 @@ class TensorList(Proxy):
     def fill_(self, value: Any) -> TensorList:
         """torch has no list kernel for it, but one that copies what has the value."""
         source = value if isinstance(value, Tensor) else self.tensors[0].new_full((), value)
-        copy = getattr(torch, "_foreach_copy_", None)
-        if copy is None:
-            by_rows(Tensor.copy_)(self.tensors, source)
-        else:
-            copy(self.tensors, [source] * len(self.tensors))
+        copy_each(self.tensors, [source] * len(self.tensors))
         return self
 
 

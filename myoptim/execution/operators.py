@@ -30,6 +30,7 @@ class Operator:
         form: what it is called with.
         kernel: whether torch has it over lists, `torch._foreach_<name>`.
         variants: whether there is a method out of place, in place, or both.
+        compares: whether it makes truth values of numbers.
         splits: whether an element has the same bits wherever in a tensor it stands. Kernels compute
             most of a tensor in vectors and what is left over one by one, and the two may differ.
     """
@@ -38,6 +39,7 @@ class Operator:
     form: Form
     kernel: bool = True
     variants: Literal["both", "out of place", "in place"] = "both"
+    compares: bool = False
     splits: Literal["always", "never", "by exponent", "by weight", "unless zeros tie"] = "always"
 
     @property
@@ -64,7 +66,7 @@ OPERATORS: tuple[Operator, ...] = (
     *_same("binary", "maximum minimum", variants="out of place", splits="unless zeros tie"),
     Operator("copy", "binary", variants="in place"),
     Operator("zero", "unary", variants="in place"),
-    *_same("binary", "eq ne lt le gt ge", kernel=False, variants="out of place"),
+    *_same("binary", "eq ne lt le gt ge", kernel=False, variants="out of place", compares=True),
     *_same("binary", "logical_and logical_or", kernel=False, variants="out of place"),
     Operator("atan2", "binary", kernel=False, splits="never"),
     Operator("fill", "binary", kernel=False, variants="in place"),

@@ -96,16 +96,14 @@ class WorkspaceList(CpuTensorList):
         return all(map(Tensor.is_contiguous, self.tensors))
 
 
-_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-
-_ALSO = ("mul", "div", "maximum", "minimum", "square", *_COMPARISONS)
+_ALSO = ("mul", "div", "maximum", "minimum", "square")
 
 
 def _into(name: str) -> Callable[..., Any]:
     """A method out of place that writes its values to a block."""
     function = getattr(torch, name)
     fresh = getattr(CpuTensorList, name)
-    compares = name in _COMPARISONS
+    compares = BY_NAME[name].compares
 
     def method(self: WorkspaceList, *others: Any, **scalars: Any) -> CpuTensorList:
         lists = [other.tensors for other in others if isinstance(other, TensorList)]
@@ -137,5 +135,6 @@ def _writes_values(op: Operator) -> bool:
 
 
 for _name in [name for name in BY_NAME if not name.endswith("_")]:
-    if _writes_values(BY_NAME[_name]) or _name in _ALSO:
+    _op = BY_NAME[_name]
+    if _writes_values(_op) or _op.compares or _name in _ALSO:
         setattr(WorkspaceList, _name, _into(_name))

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from myoptim.lab import formulas
 from myoptim.lab.errors import UsageError
-from myoptim.lab.proof import rule_of, rules_of
+from myoptim.lab.resolve import rule_of, rules_of
 from myoptim.lab.source import Source, Statement, read_source
 
 #: So many elements of a tensor are shown; all are kept.

@@ -20,7 +20,6 @@ matrices are taken as they are written: a mean equals a mean of what is equal.
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import itertools
 import math
@@ -44,9 +43,7 @@ from torch import Tensor
 
 from myoptim.lab import formulas
 from myoptim.lab.formulas import Expression, Formula, FormulaError
-from myoptim.lab.resolve import variants
 from myoptim.lab.source import Source, Statement, read_source
-from myoptim.optimizer import declaration_of
 
 #: SymPy's expressions; the library is not annotated.
 Algebra = Any
@@ -891,24 +888,3 @@ def prove(rule: Callable[..., Any]) -> Proofs:
         [proof for run in runs for proof in run.proofs],
         [run.snapshot().values for run in runs],
     )
-
-
-def rule_of(cls: type) -> Callable[..., Any] | None:
-    """The rule that an optimizer's class declares, or None."""
-    return declaration_of(cls).rule
-
-
-def rules_of(cls: type) -> list[Callable[..., Any]]:
-    """All rules that a class's declaration comes to run: those of weight decay and of the numbers
-    of the state, and the algorithm's own."""
-    declared = declaration_of(cls)
-    decays = map(declared.weight_decay, groups(cls))
-    found = [declared.before, *decays, declared.rule, declared.after]
-    return list(dict.fromkeys(rule for rule in found if rule is not None))
-
-
-def groups(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
-    """A parameter group of a class for each of its `variants` that it allows."""
-    for settings in variants(cls):
-        with contextlib.suppress(ValueError):
-            yield cls([torch.zeros(1)], **settings).param_groups[0]

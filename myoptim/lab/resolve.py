@@ -227,6 +227,27 @@ def variants(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
         yield dict(zip(choices, values, strict=True))
 
 
+def rule_of(cls: type) -> Callable[..., Any] | None:
+    """The rule that an optimizer's class declares, or None."""
+    return declaration_of(cls).rule
+
+
+def rules_of(cls: type) -> list[Callable[..., Any]]:
+    """All rules that a class's declaration comes to run: those of weight decay and of the numbers
+    of the state, and the algorithm's own."""
+    declared = declaration_of(cls)
+    decays = map(declared.weight_decay, groups(cls))
+    found = [declared.before, *decays, declared.rule, declared.after]
+    return list(dict.fromkeys(rule for rule in found if rule is not None))
+
+
+def groups(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """A parameter group of a class for each of its `variants` that it allows."""
+    for settings in variants(cls):
+        with contextlib.suppress(ValueError):
+            yield cls([torch.zeros(1)], **settings).param_groups[0]
+
+
 def given_settings(cls: Callable[..., Any]) -> dict[str, Any]:
     """The settings that a framework's call came with: `optax:adam(1e-3)` gives lr."""
     return dict(getattr(cls, "given", {}))

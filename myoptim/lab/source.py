@@ -66,14 +66,14 @@ def read_source(function: Callable[..., Any] | CodeType) -> Source:
     if not isinstance(node, ast.FunctionDef):
         raise OSError(f"the source of {function!r} is not that of a function")
     shift = max(first, 1) - 1
-    comments = _comments(text)
+    comments = comments_of(text)
     lines = text.splitlines()
     statements = [_statement(child, lines, comments, shift) for child in _simple(node.body)]
     ast.increment_lineno(node, shift)
     return Source(node, statements)
 
 
-def _comments(text: str) -> dict[int, tuple[int, str]]:
+def comments_of(text: str) -> dict[int, tuple[int, str]]:
     """For each line its comment: the column where it begins, and the words."""
     return {
         token.start[0]: (token.start[1], token.string[1:].partition("#")[0].strip())

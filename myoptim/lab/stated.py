@@ -22,8 +22,8 @@ import torch
 
 from myoptim.lab import formulas
 from myoptim.lab.formulas import Expression, FormulaError, Letters
-from myoptim.lab.proof import evaluate, rule_of
-from myoptim.lab.resolve import hyperparameters, variants
+from myoptim.lab.proof import evaluate
+from myoptim.lab.resolve import hyperparameters, rule_of, variants
 
 _STEPS = 4
 _COMMANDS = {

@@ -15,7 +15,8 @@ import myoptim
 from myoptim.cli import app
 from myoptim.dialects import DIALECTS
 from myoptim.lab.formulas import FormulaError, parse, read_letters
-from myoptim.lab.proof import OPERATORS, WrongFormula, equal, evaluate, prove, rule_of, rules_of
+from myoptim.lab.proof import OPERATORS, WrongFormula, equal, evaluate, prove
+from myoptim.lab.resolve import rule_of, rules_of
 from myoptim.rules import ElementwiseRule
 
 #: The tracer takes every rule of elementwise operators; of the others, those that it can.
