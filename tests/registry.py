@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import papers
 import pytest
 import torch
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ class Row:
 
     Attributes:
         ours: the class under test.
-        twin: the torch class that it equals.
+        twin: the torch class that it equals, or a second writing of its paper; see `papers.py`.
         twin_kwargs: what the twin needs to equal the defaults of ours.
         hypers: a strategy for hyper-parameters, by name, that both accept.
         ranges: what each hyper-parameter may be.
@@ -118,6 +119,11 @@ class Row:
         flags = {"foreach": False, "fused": False}
         known = inspect.signature(self.twin).parameters
         return {flag: value for flag, value in flags.items() if flag in known}
+
+    @property
+    def torchs(self) -> bool:
+        """Whether the twin is a class of torch."""
+        return self.twin.__module__.startswith("torch.")
 
     @property
     def counts(self) -> bool:
@@ -574,6 +580,20 @@ ROWS += [
         closure=True,
         groups=False,
         mend=mend_lbfgs,
+    ),
+]
+
+# The modern tier --------------------------------------------------------------------------------
+
+ROWS += [
+    Row(
+        ours=myoptim.Lion,
+        twin=papers.Lion,
+        hypers=options(betas=st.tuples(decays, decays)),
+        ranges={"lr": LR, "betas": pair_below_one(), "weight_decay": not_negative()},
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"maximize": True}),
+        forgetful={"betas": (0.0, 0.0)},
     ),
 ]
 

@@ -95,6 +95,12 @@ ORIGINS = {
     "ASGD": Origin(
         "SGD", "at the end it hops about the minimum", "averages the points it has been at"
     ),
+    "Lion": Origin(
+        "AdamW",
+        "keeps a second average only to make all steps about as long",
+        "takes the sign, and steps along an average that knows the gradient better",
+        "Rprop",
+    ),
     "LBFGS": Origin(
         "SGD",
         "knows the slope and not the curvature",

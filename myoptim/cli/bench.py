@@ -124,8 +124,8 @@ def _ratio(timing: Timing, kind: str) -> str:
     return f"{timing.ratios[kind]:.2f}" if kind in timing.ratios else ""
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.2f}"
+def _megabytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:.2f}"
 
 
 def _legend(report: Report) -> list[str]:
