@@ -24,16 +24,20 @@ from myoptim.algorithms.adafactor import Adafactor
 from myoptim.algorithms.adagrad import Adagrad
 from myoptim.algorithms.adam import Adam, AdamW
 from myoptim.algorithms.adamax import Adamax
+from myoptim.algorithms.ademamix import AdEMAMix
 from myoptim.algorithms.asgd import ASGD
 from myoptim.algorithms.lbfgs import LBFGS
 from myoptim.algorithms.lion import Lion
 from myoptim.algorithms.muon import Muon
 from myoptim.algorithms.muon_split import split_for_muon
 from myoptim.algorithms.nadam import NAdam
+from myoptim.algorithms.prodigy import Prodigy
 from myoptim.algorithms.radam import RAdam
 from myoptim.algorithms.rmsprop import RMSprop
 from myoptim.algorithms.rprop import Rprop
+from myoptim.algorithms.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from myoptim.algorithms.sgd import SGD, Momentum, Nesterov
+from myoptim.algorithms.soap import SOAP
 from myoptim.algorithms.sparse_adam import SparseAdam
 
 __version__ = "0.2.0"
@@ -48,7 +52,7 @@ OPTIMIZERS: dict[str, type[optimizer.Optimizer]] = {
         *(SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam, AdamW),
         *(Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD),
         *(Adafactor, Muon, SparseAdam, LBFGS),
-        *(Lion,),
+        *(Lion, AdEMAMix, ScheduleFreeSGD, ScheduleFreeAdamW, Prodigy, SOAP),
     )
 }
 
@@ -57,6 +61,8 @@ __all__ = [
     "LBFGS",
     "OPTIMIZERS",
     "SGD",
+    "SOAP",
+    "AdEMAMix",
     "Adadelta",
     "Adafactor",
     "Adagrad",
@@ -69,10 +75,13 @@ __all__ = [
     "NAdam",
     "Nesterov",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RMSProp",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "SparseAdam",
     "lr_scheduler",
     "split_for_muon",

@@ -197,7 +197,7 @@ class TensorRule(Optimizer):
             if name not in state:
                 value = start(group) if callable(start) else start
                 plain = declared.plain_numbers
-                state[name] = value if plain else self._new_number(value, param, group)
+                state[name] = value if plain else self._new_number(name, value, param, group)
         for name in declared.buffer_names(param, group):
             if name not in state:
                 state[name] = declared.new_buffer(name, param, grad, group)
@@ -266,7 +266,8 @@ class TensorRule(Optimizer):
         scalars = _scalars(keywords(rule), group)
         for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
             columns = take([counters[i] for i in changed], places)
-            if len(places) > 1 and numbers.are_floats(columns):
+            plain = len(places) > 1 and not any(map(_is_tensor, scalars.values()))
+            if plain and numbers.are_floats(columns):
                 rule(*map(TensorList, columns), **scalars, **given)
             else:  # in half precision, which loading may give them, list kernels round otherwise
                 for row in rows(columns):

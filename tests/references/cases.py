@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -72,6 +73,78 @@ CASES = [
         tolerance=0.0,
         dtype=torch.float32,
     ),
+    *several(
+        Case(
+            myoptim.AdEMAMix,
+            "pytorch_optimizer",
+            "pytorch_optimizer:AdEMAMix",
+            {},
+            tolerance=1e-12,
+            only_theirs={"weight_decouple": True},
+        ),
+        {"lr": 1e-2},
+        {"lr": 1e-2, "betas": (0.5, 0.9, 0.99), "alpha": 2.0, "eps": 1e-3, "weight_decay": 0.1},
+    ),
+    Case(
+        myoptim.AdEMAMix,
+        "pytorch_optimizer",
+        "pytorch_optimizer:AdEMAMix",
+        {"lr": 1e-2, "alpha": 8.0},
+        tolerance=1e-12,
+        only_ours={"alpha_warmup": 60, "beta3_warmup": 60},
+        only_theirs={"t_alpha_beta3": 60},
+    ),
+    *several(
+        Case(
+            myoptim.ScheduleFreeSGD,
+            "schedulefree",
+            "schedulefree:SGDScheduleFree",
+            {},
+            tolerance=1e-12,
+        ),
+        {"lr": 0.05},
+        {"lr": 0.03, "momentum": 0.7, "weight_decay": 0.1, "warmup_steps": 20},
+        {"lr": 0.03, "r": 1.0, "weight_lr_power": 1.0},
+    ),
+    *several(
+        Case(
+            myoptim.ScheduleFreeAdamW,
+            "schedulefree",
+            "schedulefree:AdamWScheduleFree",
+            {},
+            tolerance=1e-12,
+        ),
+        {"lr": 0.05},
+        {"lr": 0.03, "betas": (0.7, 0.95), "weight_decay": 0.1, "warmup_steps": 20},
+        {"lr": 0.03, "eps": 1e-3, "r": 1.0, "weight_lr_power": 1.0},
+    ),
+    *several(
+        Case(
+            myoptim.Prodigy,
+            "prodigyopt",
+            "prodigyopt:Prodigy",
+            {},
+            tolerance=1e-8,
+        ),
+        {},
+        {"d0": 1e-3, "betas": (0.7, 0.95), "eps": 1e-3, "weight_decay": 0.1},
+        {"lr": 0.5, "d_coef": 2.0, "growth_rate": 1.5, "use_bias_correction": True},
+        {"safeguard_warmup": True, "lr": 0.3, "d0": 1e-2},
+    ),
+    *several(
+        Case(
+            myoptim.SOAP,
+            "pytorch_optimizer",
+            "pytorch_optimizer:SOAP",
+            {},
+            tolerance=1e-5,
+            dtype=torch.float32,
+        ),
+        {"lr": 1e-2},
+        {"lr": 1e-2, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.1},
+        {"lr": 3e-3, "shampoo_beta": 0.8, "precondition_frequency": 3},
+        {"lr": 1e-2, "max_precondition_dim": 5},
+    ),
 ]
 
 
@@ -93,14 +166,19 @@ def gradient(param: Tensor, source: torch.Generator) -> Tensor:
 
 
 def run(optimizer: Optimizer) -> Iterator[list[Tensor]]:
-    """The parameters after each step, on the optimizer's own path."""
+    """The parameters after each step, on the optimizer's own path; in the middle, and in the end,
+    it leaves its training mode, if it has one."""
     source = torch.Generator().manual_seed(1)
     params = optimizer.param_groups[0]["params"]
-    for _ in range(STEPS):
+    for step in range(STEPS):
         for param in params:
             param.grad = gradient(param, source)
         optimizer.step()
         yield [param.detach().clone() for param in params]
+        if hasattr(optimizer, "eval") and step % (STEPS // 2) == STEPS // 2 - 1:
+            optimizer.eval()
+            yield [param.detach().clone() for param in params]
+            optimizer.train()
 
 
 def distance(case: Case) -> float:
@@ -112,15 +190,18 @@ def distance(case: Case) -> float:
     largest, size = 0.0, [0.0] * len(theirs.param_groups[0]["params"])
     for mine, other in zip(run(ours), run(theirs), strict=True):
         for i, (a, b) in enumerate(zip(mine, other, strict=True)):
+            assert b.isfinite().all()
             size[i] = max(size[i], b.abs().max().item())
-            largest = max(largest, (a - b).abs().max().item() / size[i])
+            apart = (a - b).abs().max().item() / size[i]
+            largest = max(largest, apart) if apart == apart else inf
     return largest
 
 
 def row(case: Case, found: float) -> str:
-    settings = ", ".join(f"{k}={v}" for k, v in {**case.settings, **case.only_ours}.items())
+    chosen = {**case.settings, **case.only_ours}
+    settings = ", ".join(f"`{k}={v}`" for k, v in chosen.items()) or "the defaults"
     dtype = str(case.dtype).removeprefix("torch.")
-    return f"| `{settings}` | {dtype} | {f'{found:.0e}' if found else 'equal bits'} |"
+    return f"| {settings} | {dtype} | {f'{found:.0e}' if found else 'equal bits'} |"
 
 
 def table(name: str, found: dict[str, list[str]]) -> str:
