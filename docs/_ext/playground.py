@@ -309,6 +309,7 @@ def optimizer_data(cls: type) -> dict[str, Any]:
         "controls": controls(cls),
         "switches": matter,
         "starts": starts,
+        "exact": declared.number_type is torch.float64,
         "numbersBefore": number_rule(declared.before),
         "numbersAfter": number_rule(declared.after),
     }

@@ -80,14 +80,19 @@ def rotated(tensor: Tensor, matrices: Mapping[str, Tensor], back: bool = False) 
         if basis is None:
             tensor = tensor.movedim(0, -1)
         else:
-            tensor = torch.tensordot(tensor, basis, dims=([0], [1 if back else 0]))
+            tensor = _contracted(tensor, basis, [0], [1 if back else 0])
     return tensor
 
 
 def products(grad: Tensor, dim: int) -> Tensor:
     """G Gᵀ, of a matrix whose rows are the slices of a tensor along one dimension."""
     others = [other for other in range(grad.dim()) if other != dim]
-    return torch.tensordot(grad, grad, dims=(others, others))
+    return _contracted(grad, grad, others, others)
+
+
+def _contracted(a: Tensor, b: Tensor, of_a: list[int], of_b: list[int]) -> Tensor:
+    """The sum of products over pairs of dimensions."""
+    return torch.tensordot(a, b, dims=(of_a, of_b))  # pyright: ignore[reportArgumentType]
 
 
 def eigenvectors(gram: Tensor) -> Tensor:

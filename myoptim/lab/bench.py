@@ -398,9 +398,12 @@ def _columns(
     They are made in a random order: what is made first gets the memory that others left behind,
     in pieces, and is slower for it.
     """
-    make: dict[str, Callable[..., torch.optim.Optimizer]] = {"ours": cls}
-    if fused and issubclass(cls, ElementwiseRule):
-        make["ours fused"] = functools.partial(cls, fused=True)
+    make: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "ours": cls,
+        "ours fused": functools.partial(cls, fused=True),
+    }
+    if not fused or not issubclass(cls, ElementwiseRule):
+        del make["ours fused"]
     twin = _twin(cls)
     if twin is not None:
         make["torch"] = twin
