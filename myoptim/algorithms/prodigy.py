@@ -89,6 +89,9 @@ def new_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
     return start.copy_(param.detach()) if name == "p0" else start
 
 
+BUFFERS = ("exp_avg", "exp_avg_sq", "s", "p0")
+
+
 class Prodigy(TensorRule):
     r"""Prodigy. It has no namesake in `torch.optim`; agrees with the package prodigyopt.
 
@@ -164,7 +167,7 @@ class Prodigy(TensorRule):
             "d_coef": Range(0.0, open_low=True),
             "growth_rate": Range(1.0),
         },
-        buffers=("exp_avg", "exp_avg_sq", "s", "p0"),
+        buffers=BUFFERS,
         new_buffer=new_buffer,
         numbers={},
         complex="refused",
@@ -227,8 +230,9 @@ class Prodigy(TensorRule):
             return
         weight = group["d"] if group["safeguard_warmup"] else group["rate"]
         taken = {name: group[name] for name in ("d", "d0", "rate", "betas")}
-        for names, params in self._by_buffers(group):
-            columns, _, _ = self._collect(group, names, params)
-            for param, grad, *buffers in zip(*columns, strict=True):
-                grad = grad.neg() if group["maximize"] else grad
-                yield measured(param, grad, *buffers, weight=weight, **taken)
+        params, grads = self._with_gradient(group)
+        self._make_states(group, params)
+        for param, grad in zip(params, grads, strict=True):
+            buffers = [self.state[param][name] for name in BUFFERS]
+            grad = grad.neg() if group["maximize"] else grad
+            yield measured(param, grad, *buffers, weight=weight, **taken)
