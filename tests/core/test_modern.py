@@ -1,5 +1,9 @@
 """What is true of single optimizers of the modern tier, and of Muon, beyond what holds of all."""
 
+import importlib
+import types
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -104,3 +108,97 @@ def test_singular_values_of_muons_update(shape: tuple[int, int], scale: float) -
     assert values.max() < 1.25
     aligned = left.T @ update.float() @ right  # the singular vectors are those of the gradient
     assert (aligned - torch.diag(aligned.diagonal())).abs().max() < 0.1
+
+
+# Mistakes that are often made ---------------------------------------------------------------------
+
+MISTAKES = {
+    "Lion: one beta for both": (
+        "lion.Lion",
+        {"lr": 0.1},
+        ("exp_avg.mul_(beta2).add_(grad, alpha=1 - beta2)",
+         "exp_avg.mul_(beta1).add_(grad, alpha=1 - beta1)"),
+    ),
+    "Lion: the decay joins the gradient": (
+        "lion.Lion",
+        {"lr": 0.1, "weight_decay": 0.5},
+        ("import decoupled", "import coupled as decoupled"),
+    ),
+    "AdEMAMix: the slow average is corrected": (
+        "ademamix.AdEMAMix",
+        {"lr": 0.1},
+        ("update.add_(exp_avg_slow, alpha=share)",
+         "update.add_(exp_avg_slow, alpha=share / (1 - beta3**step))"),
+    ),
+    "Schedule-Free: points of a warm-up count in full": (
+        "schedule_free.ScheduleFreeSGD",
+        {"lr": 0.1, "warmup_steps": 5},
+        ("constant(rate)", "constant(lr)"),
+    ),
+    "Schedule-Free: gradients are those at z": (
+        "schedule_free.ScheduleFreeSGD",
+        {"lr": 0.1},
+        ("1 - momentum * (1 - share)", "1"),
+    ),
+    "Prodigy: the averages do without d": (
+        "prodigy.Prodigy",
+        {"d0": 0.1},
+        ("alpha=d * (1 - beta1)", "alpha=1 - beta1"),
+    ),
+    "SOAP: squares are averaged before they are turned": (
+        "soap.SOAP",
+        {"lr": 0.1},
+        ("turned.square()", "grad.square()"),
+    ),
+    "Muon: momentum after the orthogonalization": (
+        "muon.Muon",
+        {"lr": 0.1, "nesterov": False},
+        ("momentum_buffer.lerp_(grad, 1 - momentum)",
+         "grad = orthogonalized(grad, ns_coefficients, ns_steps, eps).to(grad); "
+         "momentum_buffer.lerp_(grad, 1 - momentum)"),
+    ),
+    "Muon: the scale of a wide matrix for a tall one": (
+        "muon.Muon",
+        {"lr": 0.1},
+        ("rows / columns", "columns / rows"),
+    ),
+}  # fmt: skip
+
+
+def edited(place: str, old: str, new: str) -> type[torch.optim.Optimizer]:
+    """A class of the package, made from its file with one edit."""
+    name, cls = place.split(".")
+    module = importlib.import_module(f"myoptim.algorithms.{name}")
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    assert old in source
+    made = types.ModuleType(module.__name__)
+    exec(compile(source.replace(old, new), module.__file__, "exec"), made.__dict__)
+    return getattr(made, cls)
+
+
+def walked(cls: type[torch.optim.Optimizer], options: dict[str, object]) -> list[Tensor]:
+    """A tall matrix and a wide one, after some steps on the same gradients."""
+    source = torch.Generator().manual_seed(0)
+    shapes = [(5, 2), (2, 5)]
+    params = [torch.randn(s, generator=source).double().requires_grad_() for s in shapes]
+    optimizer = cls(params, **options)
+    for _ in range(8):
+        for param in params:
+            param.grad = param.detach() + torch.randn(param.shape, generator=source).double()
+        optimizer.step()
+    return [param.detach() for param in params]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_that_is_often_made_shows(mistake: str) -> None:
+    place, options, edit = MISTAKES[mistake]
+    right, wrong, as_it_is = (
+        walked(cls, options)
+        for cls in (resolved(place), edited(place, *edit), edited(place, "", ""))
+    )
+    assert all(map(torch.equal, right, as_it_is))
+    assert max((a - b).abs().max() for a, b in zip(right, wrong, strict=True)) > 1e-3
+
+
+def resolved(place: str) -> type[torch.optim.Optimizer]:
+    return getattr(myoptim, place.split(".")[1])
