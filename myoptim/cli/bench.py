@@ -22,7 +22,8 @@ AGAINST = {"default": "default / torch's default", "fused": "fused / torch's bes
 
 def bench(
     optimizers: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Names, as Adam. By default all.")
+        str | None,
+        typer.Option(metavar="A,B,…", help="Names, as Adam. By default all that torch has too."),
     ] = None,
     sizes: Annotated[
         str | None,
