@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from course.in_process import as_in_a_process
+from waiting import PATIENCE
 
 import myoptim
 from myoptim.course.exercise import accepted, exercise
@@ -205,7 +206,9 @@ def in_node(update, path):
         f"const vectors = JSON.parse(require('fs').readFileSync({json.dumps(str(path))}));\n"
         "console.log(JSON.stringify(firstError(vectors, update)));"
     )
-    run = subprocess.run([node, "-e", code], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(
+        [node, "-e", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     return json.loads(run.stdout)
 
 
