@@ -18,9 +18,8 @@ from sphinx.util.docutils import SphinxRole
 
 LOGGER = logging.getLogger(__name__)
 FILE = Path("optimizers", "dialects-runs.inc")
-ROW = re.compile(
-    r"^\| \[`(?P<id>[^`]+)`\]\{#(?P<anchor>[^}]+)\} \| .* \| (?P<outcome>.+) \|$", re.M
-)
+RUN = r"^\| \[`(?P<id>[^`]+)`\]\{#(?P<anchor>[^}]+)\} \| .* \| (?P<outcome>.+) \|$"
+ROW = re.compile(RUN, re.MULTILINE)
 SIGNS = {"equal": "=", "differ": "≠"}
 
 

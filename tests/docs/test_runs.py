@@ -1,7 +1,8 @@
 """The page about dialects stands on runs: no row without one, none that came out otherwise."""
 
-import importlib.util
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,16 @@ from frameworks.claims import CLAIMS, PACKAGES, table
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "optimizers" / "dialects.md").read_text(encoding="utf-8")
 RESULTS = (DOCS / "optimizers" / "dialects-runs.inc").read_text(encoding="utf-8")
+sys.path.insert(0, str(DOCS / "_ext"))
 NAMED = re.compile(r"\{runs\}`([^`]+)`")
 pytest.importorskip("sphinx", reason="needs the extra docs")
+runs = importlib.import_module("runs")
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
     """What every run came to, as the page reads it."""
-    spec = importlib.util.spec_from_file_location("runs", DOCS / "_ext" / "runs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name: outcome for name, (_, outcome) in module.outcomes(RESULTS).items()}
+    return {name: outcome for name, (_, outcome) in runs.outcomes(RESULTS).items()}
 
 
 def statements() -> list[str]:
