@@ -455,8 +455,26 @@ OTHERS = (
     _claim("keras-adafactor", "Keras's Adafactor is torch's where gradients are not tiny; it "
            "computes some factors in float32.",
            "torch.optim:Adafactor", "keras:Adafactor", {"lr": 0.75}, tolerance=FLOAT32),
-    _claim("optax-adafactor", "optax does not hold the rate below 1/√t, and factors large matrices "
-           "only.", "torch.optim:Adafactor", "optax:adafactor", {"lr": 0.75}, differs_at=1),
+    _claim("optax-adafactor", "optax's is torch's below a rate of 1/√t, told to factor small "
+           "matrices too.", "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)",
+           {"lr": 0.25}, tolerance=FLOAT32),
+    _claim("optax-adafactor-factors", "By default it factors large matrices only.",
+           "torch.optim:Adafactor", "optax:adafactor", {"lr": 0.25}, differs_at=1),
+    _claim("optax-adafactor-rate", "optax does not hold the rate below 1/√t.",
+           "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)", {"lr": 0.75},
+           differs_at=2, tolerance=FLOAT32),
+    _claim("mlx-adafactor", "MLX's with `relative_step=False` is torch's below a rate of 1/√t.",
+           "torch.optim:Adafactor", "mlx:Adafactor(1, relative_step=False)", {"lr": 0.25},
+           tolerance=FLOAT32),
+    _claim("mlx-adafactor-rate", "It does not hold the rate below 1/√t.",
+           "torch.optim:Adafactor", "mlx:Adafactor(1, relative_step=False)", {"lr": 0.75},
+           differs_at=2, tolerance=FLOAT32),
+    _claim("mlx-adafactor-default", "By default MLX's is torch's at its default rate, 0.01.",
+           "torch.optim:Adafactor", "mlx:Adafactor", {"lr": 0.01}, {"lr": 0.25}, lr_changes=False,
+           tolerance=FLOAT32),
+    _claim("mlx-adafactor-change", "It does not read the rate that it is given.",
+           "torch.optim:Adafactor", "mlx:Adafactor", {"lr": 0.01}, differs_at=CHANGE,
+           tolerance=FLOAT32),
 )  # fmt: skip
 
 SECTIONS = {
