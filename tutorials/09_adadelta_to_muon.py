@@ -169,7 +169,7 @@ assert np.abs(steps_taken(optim.Adam, wild, lr=1.0)).max() > 1.1
 #
 # $$\hat m_t \;\longrightarrow\; \beta_1\, \hat m_t + (1-\beta_1)\, \frac{g_t}{1-\beta_1^t}$$
 #
-# The momentum of this mix also warms up: $\mu_t$ rises from $\beta_1/2$ to $\beta_1$ over some ten thousand steps, so that at first the present gradient counts about a half.
+# The momentum of this mix also warms up: $\mu_t$ rises from $\beta_1/2$ to $\beta_1$, half of the way in the first 4,200 steps, so that at first the present gradient counts for about a half.
 
 # %% mystnb={"image": {"alt": "Left the steps after the gradient has turned: Adam's go the wrong way for six more, NAdam's for none; right the paths on a parabola: Adam overshoots by a quarter, NAdam by a fifteenth."}}
 turned = np.r_[np.ones(100), -np.ones(30)]

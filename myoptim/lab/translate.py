@@ -26,6 +26,7 @@ from myoptim.lab.compare import Divergence
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.frameworks.calls import Code, bind, parse
 from myoptim.lab.frameworks.dictionary import (
+    CONSTANT_MOMENTUM,
     FRAMEWORKS,
     PARAMS,
     REQUIRED,
@@ -466,7 +467,7 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
         (value.get("eps") and cls is dialects.OptaxRAdam, "ε is added after the correction"),
         (value.get("eps") and cls is myoptim.Adamax, "ε is added to the gradient in the maximum"),
         (value.get("eps") and cls is dialects.KerasAdamax, "ε is added after the maximum"),
-        (cls is myoptim.NAdam, f"the momentum warms up with ψ = {value.get('momentum_decay')}"),
+        (cls is myoptim.NAdam, _warm_up(value)),
         (start, f"the average of squares starts at {start}"),
         (
             cls is dialects.MLXAdam or value.get("bias_correction") is False,
@@ -482,6 +483,14 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
         (value.get("weight_decay") and not decoupled, "weight decay joins the gradient (L2)"),
     ]
     return [text for holds, text in said if holds]
+
+
+def _warm_up(value: Mapping[str, Any]) -> str:
+    """How NAdam's momentum begins."""
+    decay = value.get("momentum_decay")
+    if decay == CONSTANT_MOMENTUM["momentum_decay"]:
+        return "the momentum is constant"
+    return f"the momentum warms up with ψ = {decay}"
 
 
 _LR_IN_BUFFER = (dialects.KerasSGD, dialects.KerasRMSprop, dialects.TF1RMSprop)
