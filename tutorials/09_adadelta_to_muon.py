@@ -66,7 +66,12 @@ def steps_taken(optimizer_class, gradients, **settings):
 #
 # Put where $\eta$ stood the root mean square of past steps (Zeiler, 2012). It has the unit of the parameter:
 #
-# $$v_t = \rho\, v_{t-1} + (1-\rho)\, g_t^2, \quad \Delta_t = \frac{\sqrt{u_{t-1} + \varepsilon}}{\sqrt{v_t + \varepsilon}}\, g_t, \quad u_t = \rho\, u_{t-1} + (1-\rho)\, \Delta_t^2, \quad \theta_t = \theta_{t-1} - \Delta_t$$
+# $$
+# \begin{aligned}
+# v_t &= \rho\, v_{t-1} + (1-\rho)\, g_t^2, & \Delta_t &= \frac{\sqrt{u_{t-1} + \varepsilon}}{\sqrt{v_t + \varepsilon}}\, g_t \\
+# u_t &= \rho\, u_{t-1} + (1-\rho)\, \Delta_t^2, & \theta_t &= \theta_{t-1} - \Delta_t
+# \end{aligned}
+# $$
 
 
 # %%
@@ -134,7 +139,7 @@ after = {
     name: -steps_taken(optim.OPTIMIZERS[name], silence, lr=1.0)[5000:, 0]
     for name in ("Adam", "Adamax")
 }
-figure = plots.new_figure("One gradient after 5000 zeros, lr 1", panel_size=(6.0, 3.2))
+figure = plots.new_figure("One gradient after 5000 zeros, lr 1", panel_size=(5.6, 3.2))
 (axes,) = figure.axes
 for name, lengths in after.items():
     axes.plot(lengths[:60], color=plots.styles([name])[name]["color"], label=name)
@@ -290,7 +295,12 @@ assert adam.difference == radam.difference == ""  # torch's does the same, bit f
 #
 # Do without $m$, and keep of $v$ the means of its rows and columns alone (Shazeer and Stern, 2018). The estimate for an element is its row's mean times its column's, divided by the mean of all:
 #
-# $$R_t = (1-w_t)\,R_{t-1} + w_t \operatorname{mean}_\text{columns}(g_t^2), \quad C_t \text{ of rows}, \quad w_t = t^{-0.8}, \qquad \hat v_t = \frac{R_t\, C_t}{\operatorname{mean} R_t}$$
+# $$
+# \begin{aligned}
+# R_t &= (1-w_t)\,R_{t-1} + w_t \operatorname{mean}_\text{columns}(g_t^2), & w_t &= t^{-0.8} \\
+# C_t &= (1-w_t)\,C_{t-1} + w_t \operatorname{mean}_\text{rows}(g_t^2), & \hat v_t &= \frac{R_t\, C_t}{\operatorname{mean} R_t}
+# \end{aligned}
+# $$
 #
 # The weight $w_1$ is 1, so nothing need be corrected. A step is relative: $\eta = 0.01$ is one per cent of the parameter's root mean square.
 
@@ -375,7 +385,7 @@ for name in ("Momentum", "Adam", "Muon"):
     optim.OPTIMIZERS[name]([weight], lr=1.0).step()
     values[name] = torch.linalg.svdvals(weight.detach()).numpy()
 
-figure = plots.new_figure("Singular values of the first step", panel_size=(6.0, 3.2))
+figure = plots.new_figure("Singular values of the first step", panel_size=(5.6, 3.2))
 (axes,) = figure.axes
 for name, found in values.items():
     style = plots.styles([name])[name]
