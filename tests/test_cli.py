@@ -242,7 +242,9 @@ def test_trace_writes_csv_and_picture(tmp_path):
 def test_trace_prints_a_part_of_long_runs(steps, every, rows):
     options = [] if every is None else ["--every", every]
     result = run("trace", "SGD", "square", "--steps", steps, *options)
-    assert len(result.stdout.rstrip().splitlines()) == 4 + rows
+    part = every or steps > 100
+    assert len(result.stdout.rstrip().splitlines()) == 4 + rows + 1 + 2 * bool(part)
+    assert ("--every 1 shows all" in result.stdout) == bool(part)
 
 
 @pytest.mark.parametrize(

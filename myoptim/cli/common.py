@@ -188,9 +188,10 @@ def print_table(
     from rich.table import Table
 
     rows = list(rows)
-    width = width or terminal_width() or 10_000
-    console = Console(width=width, markup=False, highlight=False)
-    for columns in _bands(headings, rows, keys, width):
+    bands = _bands(headings, rows, keys, width or terminal_width() or 10_000)
+    widest = max(_wide([*columns.values()]) for columns in bands)  # more where a number needs it
+    console = Console(width=widest, markup=False, highlight=False)
+    for columns in bands:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place, wide in columns.items():
             table.add_column(headings[place], justify="right", width=wide, overflow="fold")
