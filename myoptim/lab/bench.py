@@ -35,6 +35,7 @@ from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.race import versions
 from myoptim.lab.resolve import takers_of_vectors
 from myoptim.lab.tables import as_html
+from myoptim.lab.values import counted
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
 
@@ -247,7 +248,7 @@ class Report:
         sizes, optimizers = (len({getattr(m, of) for m in self.memory}) for of in _CELL)
         means = (f"{kind} {s.geometric_mean:.2f}" for kind, s in self.summaries().items())
         found = f"{', '.join(means)} of torch's time" if self.timings else "memory alone"
-        return f"<bench of {optimizers} optimizers on {sizes} sizes: {found}>"
+        return f"<bench of {counted(optimizers, 'optimizer')} on {counted(sizes, 'size')}: {found}>"
 
     def _repr_html_(self) -> str:
         return as_html("", *self.table(), notes=self.legend())

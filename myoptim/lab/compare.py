@@ -206,7 +206,7 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        found = self._verdict() if self.equal else f"first at step {self._first.step}."
+        found = self._verdict() if self.equal else f"they differ from step {self._first.step} on."
         return f"<comparison of {self.a} and {self.b}: {found.removesuffix('.')}>"
 
     def __str__(self) -> str:
@@ -225,12 +225,12 @@ class Comparison:
     def settings(self) -> list[str]:
         """The hyper-parameters: those that both had, then those of each alone."""
         both = {k: v for k, v in self.settings_a.items() if self.settings_b.get(k, _ABSENT) == v}
-        sides = {"Both": both, "A": self.settings_a, "B": self.settings_b}
+        sides = {"both": both, "A": self.settings_a, "B": self.settings_b}
         lines = {
             name: _in_words({k: v for k, v in given.items() if given is both or k not in both})
             for name, given in sides.items()
         }
-        return [f"{name}: {words}." for name, words in lines.items() if words]
+        return [f"Settings of {name}: {words}." for name, words in lines.items() if words]
 
     def _verdict(self) -> str:
         steps = f"over {len(self.growth)} steps"

@@ -42,7 +42,7 @@ from myoptim.lab.errors import UsageError
 from myoptim.lab.resolve import rule_of, rules_of
 from myoptim.lab.source import Source, Statement, read_source
 from myoptim.lab.tables import Html, as_html
-from myoptim.lab.values import as_plain, shown
+from myoptim.lab.values import as_plain, counted, shown
 
 #: Flags under which one statement is not run on one parameter, or not on its numbers.
 _TOGETHER = ("foreach", "fused")
@@ -98,8 +98,8 @@ class Story:
         return "\n".join(blocks(self.told))
 
     def __repr__(self) -> str:
-        steps = len({told.step for told in self.told})
-        return f"<story of {len(self.told)} statements in {steps} step{'s' * (steps != 1)}>"
+        steps = counted(len({told.step for told in self.told}), "step")
+        return f"<story of {counted(len(self.told), 'statement')} in {steps}>"
 
     def _repr_html_(self) -> str:
         """A table for a notebook, with typeset formulas."""

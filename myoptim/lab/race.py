@@ -37,6 +37,7 @@ from myoptim.lab.resolve import (
 from myoptim.lab.tables import as_html
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
+from myoptim.lab.values import counted
 from myoptim.optimizer import declaration_of
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ class Results(list[Result]):
     def __repr__(self) -> str:
         best = min(self, key=lambda result: _or_infinite(result.finish.loss), default=None)
         found = f", lowest loss {best.finish.loss:.6g} of {best.racer.label}" if best else ""
-        racers = f"{len(self)} optimizer{'s' * (len(self) != 1)}"
-        return f"<race of {racers} on {self.problem.name}{found}>"
+        return f"<race of {counted(len(self), 'optimizer')} on {self.problem.name}{found}>"
 
     def _repr_html_(self) -> str:
         return as_html(f"{self.problem.title}: {self.problem.formula}", *self.table())

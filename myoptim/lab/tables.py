@@ -21,7 +21,7 @@ def as_html(
 
     Args:
         title: in bold, above.
-        headings: of the columns.
+        headings: of the columns; without any there is no table.
         rows: the cells, which are escaped unless they are `Html`.
         notes: below, each in a line.
         align: of the cells, as CSS has it; numbers stand to the right.
@@ -34,7 +34,7 @@ def as_html(
     )
     parts = [
         f"<strong>{_escaped(title)}</strong>" if title else "",
-        f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>",
+        f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>" if heading else "",
         *(f"<div>{_escaped(note)}</div>" for note in notes),
     ]
     return "\n".join(part for part in parts if part)

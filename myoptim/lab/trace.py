@@ -36,7 +36,7 @@ from myoptim.lab.resolve import (
     user_code,
 )
 from myoptim.lab.tables import as_html
-from myoptim.lab.values import Array, as_array, as_plain, shown
+from myoptim.lab.values import Array, as_array, as_plain, counted, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,9 +154,9 @@ class Trace:
         return f"{self.optimizer}({words}) on {self.problem.formula}"
 
     def __repr__(self) -> str:
-        steps = len(self.rows)
+        steps = counted(len(self.rows), "step")
         return (
-            f"<trace of {self.optimizer} on {self.problem.name}: {steps} step{'s' * (steps != 1)}, "
+            f"<trace of {self.optimizer} on {self.problem.name}: {steps}, "
             f"loss {self.rows[0].loss:.6g} to {self.end.loss:.6g}>"
         )
 

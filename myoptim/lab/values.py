@@ -48,3 +48,8 @@ def shown(value: Any) -> str:
         rest = ", …" if numbers.size > _SHOWN else ""
         return ", ".join(f"{number:.6g}" for number in numbers[:_SHOWN].tolist()) + rest
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and what is counted: "1 step", "2,000 steps"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
