@@ -314,7 +314,7 @@ def test_compare_in_words(tmp_path):
     assert "relative: the largest |a - b| of any quantity" in result.stdout
     assert "00 ulp" not in result.stdout.replace("9,999 ulp", "")
     assert png.read_bytes().startswith(b"\x89PNG")
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert float(rows[0]["exp_avg difference"]) == pytest.approx(0.1176, abs=1e-4)
     assert int(rows[0]["exp_avg ulp"]) > 9_999

@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
 COMMANDS = [
     "trace",
     "compare",
+    "checkpoint",
     "translate",
     "vectors",
     "race",
