@@ -545,7 +545,7 @@ def _load_model(model: str | torch.nn.Module) -> torch.nn.Module:
     if isinstance(model, torch.nn.Module):
         return model
     made = load_object(model)
-    if not isinstance(made, torch.nn.Module):
+    if callable(made) and not isinstance(made, torch.nn.Module):
         with user_code(f"making {model}"):
             made = made()
     if not isinstance(made, torch.nn.Module):
@@ -578,7 +578,7 @@ def _hold_against(checkup: Checkup, one: Contents, model: torch.nn.Module, where
 def _compare(checkup: Checkup) -> None:
     mine, theirs = checkup.contents, checkup.others
     if len(mine) != len(theirs):
-        checkup.findings.append(f"A has {counted(len(mine), 'optimizer')}, B {len(theirs)}")
+        checkup.findings.append(f"A has {counted(len(mine), 'optimizer')}, B has {len(theirs)}")
     for a, b in zip(mine, theirs, strict=False):
         where = f"{a.saved.place}: " if len(mine) > 1 else ""
         findings, notes = _differences(a, b)
@@ -666,7 +666,7 @@ def _lost_between(pairs: Sequence[tuple[SavedParam, SavedParam]]) -> Iterator[st
 
 def _changed_settings(a: Saved, b: Saved) -> Iterator[str]:
     if len(a.groups) != len(b.groups):
-        yield f"A has {counted(len(a.groups), 'group')}, B {len(b.groups)}"
+        yield f"A has {counted(len(a.groups), 'group')}, B has {len(b.groups)}"
     for number, (x, y) in enumerate(zip(a.groups, b.groups, strict=False)):
         for name in dict.fromkeys([*x, *y]):
             before, after = (

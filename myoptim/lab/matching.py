@@ -65,21 +65,18 @@ def _match(how: str, found: dict[int, int], own: int, other: int) -> Match:
 
 
 def _by_shape(own: Sequence[SavedParam], other: Sequence[SavedParam]) -> dict[int, int]:
-    """Each in its place if the shapes allow it; the others in order among those of their shape."""
-    fits = [
-        x.shape == y.shape or None in (x.shape, y.shape) for x, y in zip(own, other, strict=False)
-    ]
-    if all(fits) and len(own) == len(other):
-        return {i: i for i in range(len(own))}
+    """Each in its place where the shapes allow it; the others in order among those of a shape."""
+    found = {
+        i: i
+        for i, (x, y) in enumerate(zip(own, other, strict=False))
+        if x.shape == y.shape or None in (x.shape, y.shape)
+    }
     free: dict[tuple[int, ...] | None, list[int]] = {}
     for j, param in enumerate(other):
-        free.setdefault(param.shape, []).append(j)
-    found: dict[int, int] = {}
+        if j not in found:
+            free.setdefault(param.shape, []).append(j)
     for i, param in enumerate(own):
-        if param.shape is None and i < len(other) and i in free.get(None, []):
-            found[i] = i
-            free[None].remove(i)
-        elif free.get(param.shape):
+        if i not in found and free.get(param.shape):
             found[i] = free[param.shape].pop(0)
     return found
 

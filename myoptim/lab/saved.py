@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
+from myoptim.lab.values import counted
 
 _DEPTH = 5  # how deep inside a training checkpoint an optimizer's state is looked for
 _KEYS_SHOWN = 8
@@ -273,7 +274,7 @@ def _describe(content: Any) -> str:
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
     if content and all(isinstance(value, Tensor) for value in content.values()):
-        return f"{len(content):,} tensors by name, as the state_dict of a model"
+        return f"{counted(len(content), 'tensor')} by name, as the state_dict of a model"
     keys = [json.dumps(str(key)) for key in content][:_KEYS_SHOWN]
     more = ", …" if len(content) > _KEYS_SHOWN else ""
     return f"a dict with the keys {', '.join(keys)}{more}" if keys else "an empty dict"
