@@ -12,7 +12,8 @@ from myoptim.lab.saved import SavedParam, flat_numbers
 
 _SAMPLE = 256  # so many numbers of a buffer tell parameters apart
 _MOST = 2048  # of one shape: of more, each is taken to be in its place
-_CLEARLY = 0.5  # another place is believed where the distance is less than this part of it
+_CLEARLY = 0.7  # other places are believed where the distances come to less than this part
+_NEAR = 1e-9  # distances below are as good as none
 
 
 @dataclass(frozen=True)
@@ -94,33 +95,40 @@ def _by_value(
     for (_, names), places in kinds.items():
         if not 1 < len(places) <= _MOST:
             continue
-        rows = [_sample(own[i], names) for i in places]
-        columns = [_sample(other[found[i]], names) for i in places]
-        if len({len(sample) for sample in rows + columns}) > 1:
-            continue  # not all have the numbers that their shapes ask for
-        for row, column in enumerate(_exchanged(torch.stack(rows), torch.stack(columns))):
+        pairs = [(own[i].tensors, other[found[i]].tensors) for i in places]
+        near = [
+            _distances([x[str(name)] for x, _ in pairs], [y[str(name)] for _, y in pairs])
+            for name in names
+        ]
+        distances = torch.stack(near).log().mean(0).exp()
+        for row, column in enumerate(_exchanged(distances)):
             better[places[row]] = found[places[column]]
     return better
 
 
-def _sample(param: SavedParam, names: tuple[object, ...]) -> Tensor:
-    """Some numbers of each buffer, evenly spaced, in float64; what is not finite is 0."""
-    parts: list[Tensor] = []
-    for name in names:
-        flat = flat_numbers(param.tensors[str(name)])
-        flat = flat[:: max(1, flat.numel() // _SAMPLE)][:_SAMPLE]
-        parts.append(flat.double().nan_to_num(0.0, 0.0, 0.0))
-    return torch.cat(parts)
+def _distances(rows: Sequence[Tensor], columns: Sequence[Tensor]) -> Tensor:
+    """How far each of the rows is from each column, from nearly 0 to 1; 1 too if all is 0."""
+    samples = [_sample(tensor) for tensor in (*rows, *columns)]
+    if len({len(sample) for sample in samples}) > 1:
+        return torch.ones(len(rows), len(columns), dtype=torch.float64)
+    x, y = torch.stack(samples[: len(rows)]), torch.stack(samples[len(rows) :])
+    sizes = x.abs().sum(1)[:, None] + y.abs().sum(1)[None]
+    apart = torch.cdist(x, y, p=1) / sizes
+    return torch.where(sizes == 0, 1.0, apart).clamp_min(_NEAR)
 
 
-def _exchanged(rows: Tensor, columns: Tensor) -> list[int]:
+def _sample(tensor: Tensor) -> Tensor:
+    """Some numbers of a tensor, evenly spaced, in float64; what is not finite is 0."""
+    flat = flat_numbers(tensor)
+    flat = flat[:: max(1, flat.numel() // _SAMPLE)][:_SAMPLE]
+    return flat.double().nan_to_num(0.0, 0.0, 0.0)
+
+
+def _exchanged(distances: Tensor) -> list[int]:
     """For each row its column: its own, unless all together are clearly nearer to others."""
-    straight = list(range(len(rows)))
-    sizes = rows.abs().sum(1)[:, None] + columns.abs().sum(1)[None]
-    distances = torch.cdist(rows, columns, p=1) / sizes.clamp_min(torch.finfo(sizes.dtype).tiny)
-    nearest = distances.argmin(1)
-    own = distances.diagonal()
-    best = torch.where(distances.amin(1) <= _CLEARLY * own, nearest, torch.arange(len(rows)))
-    best = torch.where(own == 0, torch.arange(len(rows)), best)
-    chosen = best.tolist()
-    return chosen if sorted(chosen) == straight else straight
+    straight = torch.arange(len(distances))
+    nearest = torch.where(distances.diagonal() <= distances.amin(1), straight, distances.argmin(1))
+    moved = nearest != straight
+    there, here = distances[straight, nearest][moved].sum(), distances.diagonal()[moved].sum()
+    exchange = sorted(nearest.tolist()) == straight.tolist() and bool(there <= _CLEARLY * here)
+    return (nearest if exchange else straight).tolist()
