@@ -86,19 +86,19 @@ def _by_value(
     own: Sequence[SavedParam], other: Sequence[SavedParam], found: dict[int, int]
 ) -> dict[int, int]:
     """The same, with parameters of one shape exchanged where their values say so."""
-    kinds: dict[tuple[object, ...], list[int]] = {}
+    kinds: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
     for i, j in found.items():
         names = tuple(sorted(own[i].tensors))
-        if own[i].shape is not None and names and names == tuple(sorted(other[j].tensors)):
-            kinds.setdefault((own[i].shape, names), []).append(i)
+        shape = own[i].shape
+        if shape is not None and names and names == tuple(sorted(other[j].tensors)):
+            kinds.setdefault((shape, names), []).append(i)
     better = dict(found)
     for (_, names), places in kinds.items():
         if not 1 < len(places) <= _MOST:
             continue
         pairs = [(own[i].tensors, other[found[i]].tensors) for i in places]
         near = [
-            _distances([x[str(name)] for x, _ in pairs], [y[str(name)] for _, y in pairs])
-            for name in names
+            _distances([x[name] for x, _ in pairs], [y[name] for _, y in pairs]) for name in names
         ]
         distances = torch.stack(near).log().mean(0).exp()
         for row, column in enumerate(_exchanged(distances)):

@@ -37,7 +37,7 @@ def as_plain(value: Any) -> Any:
     array = as_array(value)
     numbers = array.ravel()
     if np.iscomplexobj(numbers):
-        return np.stack([numbers.real, numbers.imag], -1).ravel().tolist()
+        return np.stack([np.real(numbers), np.imag(numbers)], -1).ravel().tolist()
     return numbers.tolist() if array.ndim else numbers.item()
 
 
