@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ class TensorRule(Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
+        group = self._settle(group)
         declared = self._declaration
         compiling = torch.compiler.is_compiling()
         if compiling and declared.numbers:
@@ -134,6 +136,11 @@ class TensorRule(Optimizer):
             tensors = [PairsAdded(param), *as_pairs((grad, *buffers))]
         named = dict(zip(names, tensors[2:], strict=True))
         declared.rule(tensors[0], tensors[1], **named, **scalars)
+
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """The group as the rules take it, after what its parameters have to decide."""
+        return group
 
     # ------------------------------------------------------------------ how it is run
 
@@ -332,6 +339,37 @@ class ElementwiseRule(TensorRule):
         if scale is not None:
             columns[1] = [grad / scale.to(grad.device) for grad in columns[1]]
         return columns, counters, new
+
+
+def settled(cls: type[TensorRule], group: Group) -> Group:
+    """A copy of a group's hyper-parameters and flags, as the rules of a class take them."""
+    taken = cls._settle(group)  # pyright: ignore[reportPrivateUsage]
+    return {name: value for name, value in taken.items() if name != "params"}
+
+
+#: The flags of the plain loop.
+_LOOP = dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), False)
+
+
+def run_alone(
+    cls: type[TensorRule], group: Group, param: Tensor, grad: Tensor, state: dict[str, Any]
+) -> None:
+    """Make the step of a class with one parameter, without an optimizer.
+
+    Parameter and state are changed in place, in the plain loop; no hook is called.
+
+    Args:
+        cls: the class whose rule is run.
+        group: hyper-parameters and flags, as `settled` gives them.
+        param: θ; it need not be a leaf of autograd, and may be of another type than in training.
+        grad: its gradient, of the same type and shape.
+        state: its buffers and numbers by name; empty before the first step.
+    """
+    alone = cls.__new__(cls)
+    alone.state = defaultdict(dict, {param: state})
+    param.grad = grad
+    with torch.no_grad():
+        alone._step_group({**group, **_LOOP, "params": [param]})  # pyright: ignore[reportPrivateUsage]
 
 
 _NUMBERS = frozenset((float, int, bool))

@@ -25,6 +25,7 @@ from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.optimizer import declaration_of
+from myoptim.rules import TensorRule
 
 _NOT_THE_USERS = tuple(
     f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)
@@ -230,6 +231,23 @@ def variants(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
 def rule_of(cls: type) -> Callable[..., Any] | None:
     """The rule that an optimizer's class declares, or None."""
     return declaration_of(cls).rule
+
+
+def rule_class(cls: type) -> type[TensorRule] | None:
+    """The class of ours whose rule the step of a class runs: itself, or the one it is the twin of.
+
+    None where there is none, as for a class with a `step` of its own.
+    """
+    if issubclass(cls, TensorRule):
+        own_step = inspect.unwrap(cls.step) is not inspect.unwrap(TensorRule.step)
+        return None if own_step or rule_of(cls) is None else cls
+    step = inspect.unwrap(cls.step) if callable(getattr(cls, "step", None)) else None
+    for ours in myoptim.OPTIMIZERS.values():
+        twin = declaration_of(ours).twin
+        is_twin = twin is not None and issubclass(cls, twin) and step is inspect.unwrap(twin.step)
+        if is_twin and issubclass(ours, TensorRule):
+            return ours
+    return None
 
 
 def rules_of(cls: type) -> list[Callable[..., Any]]:
