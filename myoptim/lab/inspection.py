@@ -367,13 +367,14 @@ class Report:
         """The same table for a notebook."""
         title = f"<p><strong>{html.escape(self._title(self.at()))}</strong></p>"
         remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self._remarks(None))
-        headings = [" ".join(column.heading).strip() for column in _COLUMNS]
-        rows = [_html_row("th", ["parameter", *headings])]
+        rows = [_html_row("th", ["parameter", *(column.title for column in _COLUMNS)])]
         for heading, members in self._blocks(None):
             span = len(_COLUMNS) + 1
             cell = f'<th colspan="{span}" style="text-align: left">{html.escape(heading)}</th>'
             rows.append(f"<tr>{cell}</tr>")
-            rows += [_html_row("td", [_name(row), *_cells(row)]) for row in members]
+            for row in members:
+                cells = _cells(row) if any(_cells(row)) else [_why_empty(row)]
+                rows.append(_html_row("td", [_name(row), *cells]))
         return f"{title}<ul>{remarks}</ul><table>{''.join(rows)}</table>"
 
     def plot(self, step: int | None = None) -> Figure:
@@ -383,7 +384,7 @@ class Report:
         rows = self.at(step)
         several = len(self.steps) > 1
         height = 1.4 + 0.26 * max(len(rows), 4)
-        figure = plots.new_figure(self._title(rows), 3 + several, panel_size=(3.6, height))
+        figure = plots.new_figure(self._title(rows), 3 + several, panel_size=(2.9, height))
         sizes, parts, losses, *courses = figure.axes
         places = range(len(rows))
         ratios = [row.ratio or math.nan for row in rows]
@@ -398,7 +399,7 @@ class Report:
         ):
             values = [math.nan if value is None else value for value in figures]
             losses.plot(values, places, marker, label=label, color=plots.COLOURS[colour])
-        losses.set_xlim(-0.05, 1.05)
+        losses.set_xlim(min(-0.05, losses.get_xlim()[0]), 1.05)
         losses.set_title("what is held back or lost", fontsize="medium")
         for axes in (sizes, parts, losses):
             axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -437,7 +438,7 @@ class Report:
             labelled.add(group)
         axes.set_yscale("log")
         axes.set_xlabel("step")
-        axes.set_title("step / parameter, over the steps", fontsize="medium")
+        axes.set_title("step / parameter, by step", fontsize="medium")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize="small")
 
@@ -466,6 +467,11 @@ class _Column:
 
     heading: tuple[str, str]
     cell: Callable[[Row], str]
+
+    @property
+    def title(self) -> str:
+        """The heading in one line."""
+        return " ".join(self.heading).strip().replace("/ ", "/")
 
 
 def _scientific(value: float | None) -> str:
@@ -526,9 +532,7 @@ def _in_columns(row: Row, room: int) -> list[str]:
 
 def _in_words(row: Row, width: int) -> list[str]:
     figures = [
-        f"{' '.join(column.heading).strip().replace('/ ', '/')} {cell}"
-        for column, cell in zip(_COLUMNS, _cells(row), strict=True)
-        if cell
+        f"{column.title} {cell}" for column, cell in zip(_COLUMNS, _cells(row), strict=True) if cell
     ]
     said = ", ".join(figures).replace(" ", "\u00a0").replace(",\u00a0", ", ") or _why_empty(row)
     lines = textwrap.wrap(said, width, initial_indent="    ", subsequent_indent="    ")
