@@ -9,6 +9,7 @@ stand in an algorithm's own file is in `_update`; all bookkeeping is above it.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from myoptim.execution.graph import trace
 from myoptim.execution.layout import Layout
 from myoptim.execution.sparse import view_elements
 from myoptim.hyperparameters import Group, real
-from myoptim.optimizer import Optimizer
+from myoptim.optimizer import Optimizer, declaration_of
 
 
 class TensorRule(Optimizer):
@@ -339,6 +340,15 @@ class ElementwiseRule(TensorRule):
         if scale is not None:
             columns[1] = [grad / scale.to(grad.device) for grad in columns[1]]
         return columns, counters, new
+
+
+def is_only_a_rule(cls: type[Any]) -> bool:
+    """Whether the step of a class is its declared rule on each parameter, and nothing besides."""
+    if not issubclass(cls, TensorRule) or declaration_of(cls).rule is None:
+        return False
+    steps = (inspect.unwrap(member) for member in (cls.step, TensorRule.step))
+    groups = (member._step_group for member in (cls, TensorRule))  # pyright: ignore[reportPrivateUsage]
+    return len(set(steps)) == len(set(groups)) == 1
 
 
 def settled(cls: type[TensorRule], group: Group) -> Group:

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -25,7 +25,7 @@ from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.optimizer import declaration_of
-from myoptim.rules import TensorRule
+from myoptim.rules import TensorRule, is_only_a_rule
 
 _NOT_THE_USERS = tuple(
     f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)
@@ -238,15 +238,13 @@ def rule_class(cls: type) -> type[TensorRule] | None:
 
     None where there is none, as for a class with a `step` of its own.
     """
-    if issubclass(cls, TensorRule):
-        own_step = inspect.unwrap(cls.step) is not inspect.unwrap(TensorRule.step)
-        return None if own_step or rule_of(cls) is None else cls
+    if is_only_a_rule(cls):
+        return cls
     step = inspect.unwrap(cls.step) if callable(getattr(cls, "step", None)) else None
-    for ours in myoptim.OPTIMIZERS.values():
+    for ours in filter(is_only_a_rule, myoptim.OPTIMIZERS.values()):
         twin = declaration_of(ours).twin
-        is_twin = twin is not None and issubclass(cls, twin) and step is inspect.unwrap(twin.step)
-        if is_twin and issubclass(ours, TensorRule):
-            return ours
+        if twin and issubclass(cls, twin) and step is inspect.unwrap(twin.step):
+            return cast("type[TensorRule]", ours)
     return None
 
 
