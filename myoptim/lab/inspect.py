@@ -145,7 +145,7 @@ def _wide_state(rule: type[TensorRule], state: State) -> State:
 def _copied(state: State, leave: Container[str] = ()) -> State:
     """A copy of what is in a state, but for some of it."""
     return {
-        name: value.detach().clone() if isinstance(value, Tensor) else value
+        name: _copy(value) if isinstance(value, Tensor) else value
         for name, value in state.items()
         if name not in leave
     }
@@ -190,7 +190,7 @@ class _Change:
             self.param.reshape(-1),
             self.grad.reshape(-1),
             {name: buffer.reshape(-1) for name, buffer in buffers[0].items()},
-            self.param_after.detach().reshape(-1),
+            self.param_after.reshape(-1),
             {name: buffer.reshape(-1) for name, buffer in buffers[1].items()},
         )
         for start in range(0, self.param.numel(), SLICE):
@@ -279,7 +279,8 @@ def inspect(
     of `every`; what that costs is said above. Shares need a rule: that of one of ours, of torch's
     classes or of a subclass without a `step` of its own. Of others, such as L-BFGS, which evaluates
     the loss within its step, the report has what can be seen from outside. A step that a gradient
-    scaler leaves out is not counted.
+    scaler leaves out is not counted. Of distributed tensors the parts that lie here are inspected,
+    and have shares if the rule is elementwise.
 
     Args:
         optimizer: of whatever class; hooks, a closure, a scheduler and a scaler may be in use.
@@ -376,6 +377,13 @@ class _Inspector:
     def _settled(self, groups: list[Group]) -> list[Group]:
         return [settled(self.rule, group) if self.rule else dict(group) for group in groups]
 
+    def _rule_for(self, param: Tensor) -> type[TensorRule] | None:
+        """On a part of a parameter only a rule that is elementwise does the same."""
+        whole = not hasattr(param, "to_local")
+        return (
+            self.rule if self.rule and (whole or issubclass(self.rule, ElementwiseRule)) else None
+        )
+
     def _report(self, optimizer: torch.optim.Optimizer, held: _Before) -> None:
         groups = optimizer.param_groups
         grads = self._grads(groups) if held.grads is None else held.grads
@@ -391,9 +399,12 @@ class _Inspector:
                 if grad is not None:
                     grad = grad if scale is None else grad / scale.to(grad.device)
                     state = optimizer.state.get(param, {})
-                    change = _Change(held.params[i][j], grad, held.states[i][j], param, state)
-                    tally = change.tally(self.rule, way)
-                    still = _stand_still(self.rule, way, change) if self.rule else ()
+                    after = {name: _here(value) for name, value in state.items()}
+                    before = held.params[i][j], grad, held.states[i][j]
+                    change = _Change(*before, _here(param), after)
+                    rule = self._rule_for(param)
+                    tally = change.tally(rule, way)
+                    still = _stand_still(rule, way, change) if rule else ()
                 row = Row(
                     step=step,
                     group=i,
@@ -423,4 +434,10 @@ def _number(value: Any) -> Any:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
+    return _here(tensor).clone()
+
+
+def _here(value: Any) -> Any:
+    """Of a distributed tensor the part that lies here."""
+    value = value.detach() if isinstance(value, Tensor) else value
+    return value.to_local() if hasattr(value, "to_local") else value

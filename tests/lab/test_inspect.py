@@ -385,6 +385,25 @@ def test_data_parallel_on_one_rank() -> None:
     assert all(sum(row.shares.values()) == pytest.approx(1) for row in report.at())
 
 
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_sharded_parameters() -> None:
+    from torch.distributed.device_mesh import init_device_mesh  # imports that warn
+    from torch.distributed.fsdp import fully_shard
+
+    model = network()
+    plain = copy.deepcopy(model)
+    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+    rows = []
+    for trained in (model, plain):
+        optimizer = torch.optim.Adam(trained.parameters(), weight_decay=0.1)
+        with inspect(optimizer, model=trained) as report:
+            loss_of(trained).backward()
+            optimizer.step()
+        rows.append(report.as_dict()["steps"])
+    assert rows[0] == rows[1]
+
+
 def test_what_is_refused() -> None:
     class Plain:
         def step(self) -> None: ...
