@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: From here on a figure is found worth a sentence.
+#: From this share on it is worth a sentence.
 MOST = 0.5
+#: From this size on, beside the parameter, a step is worth one.
 LARGE_STEP = 0.1
 
 PARTS = ("gradient", "memory", "decay")
@@ -143,7 +144,7 @@ class Row:
             return "missing"
         if not math.isfinite(self.tally.grad2):
             return "not finite"
-        return "zero" if self.tally.zeros == self.tally.elements else "there"
+        return "zero" if 0 < self.tally.elements == self.tally.zeros else "there"
 
     @property
     def is_finite(self) -> bool:
@@ -232,14 +233,14 @@ class Report:
     Attributes:
         optimizer: the name of its class.
         has_rule: whether its rule is known, without which there are no shares.
-        rows: one for each inspected step and parameter.
+        rows: for each inspected step, one for each parameter.
         settings: for each inspected step the settings of each group that figures are beside.
         absent: names of the model's parameters that no group of the optimizer has.
     """
 
     optimizer: str
     has_rule: bool
-    rows: list[Row] = field(default_factory=list[Row])
+    rows: dict[int, list[Row]] = field(default_factory=dict[int, "list[Row]"])
     settings: dict[int, list[dict[str, Any]]] = field(
         default_factory=dict[int, "list[dict[str, Any]]"]
     )
@@ -248,7 +249,7 @@ class Report:
     @property
     def steps(self) -> list[int]:
         """The steps that were inspected."""
-        return list(self.settings)
+        return list(self.rows)
 
     def at(self, step: int | None = None) -> list[Row]:
         """The rows of a step's parameters; by default of the last one inspected.
@@ -257,15 +258,16 @@ class Report:
             KeyError: the step was not inspected.
         """
         if step is None:
-            step = self.steps[-1] if self.steps else 0
-        if self.steps and step not in self.settings:
+            return self.rows[self.steps[-1]] if self.rows else []
+        if step not in self.rows:
             raise KeyError(f"step {step} was not inspected; those that were: {self.steps}")
-        return [row for row in self.rows if row.step == step]
+        return self.rows[step]
 
     def groups(self, step: int | None = None) -> list[Row]:
         """The rows of a step's groups, each the sum of its parameters."""
         rows = self.at(step)
-        return [_sum([row for row in rows if row.group == i]) for i in {row.group for row in rows}]
+        places = dict.fromkeys(row.group for row in rows)
+        return [_sum([row for row in rows if row.group == place]) for place in places]
 
     def findings(self, step: int | None = None) -> list[Finding]:
         """What may be why training fails, in words.
@@ -273,14 +275,14 @@ class Report:
         Args:
             step: where to look; by default in the last inspected step in which all was finite.
         """
-        spoilt = [row.step for row in self.rows if not row.is_finite]
-        if step is None:
-            sound = [s for s in self.steps if s not in spoilt]
-            step = (sound or self.steps or [0])[-1]
+        spoilt = [s for s, rows in self.rows.items() if not all(row.is_finite for row in rows)]
+        sound = [s for s in self.rows if s not in spoilt]
+        if step is None and sound:
+            step = sound[-1]
         rows = self.at(step)
         found = [_not_finite(self.at(spoilt[0]))] if spoilt else []
         found += [_about(rows, *question) for question in _QUESTIONS]
-        found.append(_swapped(rows, self.settings.get(step, [])))
+        found.append(_swapped(rows, self.settings[rows[0].step]) if rows else None)
         absent = tuple(self.absent)
         if absent:
             found.append(Finding("absent", absent, f"not in the optimizer: {_named(absent)}"))
@@ -424,8 +426,10 @@ class Report:
 
         colours = (*plots.COLOURS.values(), *plots.FURTHER_COLOURS)[1:]
         labelled: set[int] = set()
-        for name in dict.fromkeys(row.param for row in self.rows):
-            course = [row for row in self.rows if row.param == name]
+        courses: dict[str | None, list[Row]] = {}
+        for row in (row for rows in self.rows.values() for row in rows):
+            courses.setdefault(row.param, []).append(row)
+        for course in courses.values():
             group = course[0].group
             axes.plot(
                 [row.step for row in course],
