@@ -226,6 +226,7 @@ class ElementwiseRule(TensorRule):
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
     def _step_group(self, group: Group) -> None:
+        group = self._settle(group)
         if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
         params, grads = self._with_gradient(group)

@@ -5,7 +5,7 @@ over the parameters. Names of the state, and the order in which a sum is rounded
 """
 
 from collections.abc import Callable
-from math import inf, log
+from math import log
 from typing import Any
 
 import torch
@@ -291,7 +291,7 @@ class Prodigy(Paper):
         weight_decay: Any = 0,
         d0: Any = 1e-6,
         d_coef: Any = 1.0,
-        growth_rate: Any = inf,
+        growth_rate: Any = None,
         use_bias_correction: bool = False,
         safeguard_warmup: bool = False,
         *,
@@ -344,7 +344,10 @@ class Prodigy(Paper):
         estimate = one["d_coef"] * r / norm
         largest = max(one["d_max"], estimate)
         grown = max(d, estimate) if d == one["d0"] else d
-        grown = min(largest, grown * one["growth_rate"])
+        if one["growth_rate"] is not None:
+            grown = min(largest, grown * one["growth_rate"])
+        else:
+            grown = largest
         for group in self.param_groups:
             group.update(d=grown, d_max=largest, d_numerator=r, k=k)
             for param in [param for param in group["params"] if param.grad is not None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from torch import Tensor
@@ -49,7 +48,8 @@ def estimated(numerator: float, length: float, group: Group) -> tuple[float, flo
     d_max = max(group["d_max"], d_hat)
     first = group["d"] == group["d0"]  # which may be off by any factor: no bound to its growth
     d = max(group["d"], d_hat) if first else group["d"]
-    return min(d_max, d * group["growth_rate"]), d_max  #  d ← max(d, d̂)
+    most = d_max if group["growth_rate"] is None else d * group["growth_rate"]
+    return min(d_max, most), d_max  #                    d ← max(d, d̂)
 
 
 def rate_of(group: Group, d: float, step: int) -> float:
@@ -124,7 +124,7 @@ class Prodigy(TensorRule):
             :math:`1 - \eta\, d \lambda`.
         d0: :math:`d_0 > 0`, the first estimate; to be too small costs some steps, no more.
         d_coef: > 0, a factor of the estimate, which is the thing to tune if anything is.
-        growth_rate: by which factor the estimate may grow in a step, at least 1.
+        growth_rate: by which factor the estimate may grow in a step, at least 1; None: by any.
         use_bias_correction: correct the averages as Adam does, by :math:`\sqrt{1 - \beta_2^t} /
             (1 - \beta_1^t)` in the rate. Without it the first steps are those of a warm-up.
         safeguard_warmup: leave :math:`\eta` out of :math:`s`, so that a warm-up of `lr` does not
@@ -165,7 +165,7 @@ class Prodigy(TensorRule):
             "weight_decay": AT_LEAST_ZERO,
             "d0": Range(0.0, open_low=True),
             "d_coef": Range(0.0, open_low=True),
-            "growth_rate": Range(1.0),
+            "growth_rate": Range(1.0, optional=True),
         },
         buffers=BUFFERS,
         new_buffer=new_buffer,
@@ -182,7 +182,7 @@ class Prodigy(TensorRule):
         weight_decay: float = 0,
         d0: float = 1e-6,
         d_coef: float = 1.0,
-        growth_rate: float = math.inf,
+        growth_rate: float | None = None,
         use_bias_correction: bool = False,
         safeguard_warmup: bool = False,
         *,

@@ -148,16 +148,18 @@ class _ScheduleFree(ElementwiseRule):
                     param.lerp_(state["z"], weight)
             group["train_mode"] = train_mode
 
-    def _step_group(self, group: Group) -> None:
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """Raise unless the parameters are those of training."""
         if not group["train_mode"]:
-            name = type(self).__name__
+            name = cls.__name__
             raise RuntimeError(
                 f"{name} is in eval mode: its parameters are the average of the path, and a step "
                 "needs gradients from beside it. Call optimizer.train() where model.train() is "
                 "called, before the gradients are computed, and optimizer.eval() where "
                 "model.eval() is, before the model is tested or saved"
             )
-        super()._step_group(group)
+        return group
 
 
 class ScheduleFreeSGD(_ScheduleFree):
