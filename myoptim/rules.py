@@ -6,29 +6,48 @@ in chunks, packed, as a function and in compiled kernels (`execution`). All arit
 stand in an algorithm's own file is in `_update`; all bookkeeping is above it.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import functools
 import inspect
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from myoptim.declaration import keywords, positional
-from myoptim.execution import Columns, Executor, Update, executor, numbers, records
-from myoptim.execution.columns import PLAIN, each_row, local, rows, take
+from myoptim.execution import (
+    Columns,
+    Executor,
+    Layout,
+    RowExecutor,
+    Update,
+    executor,
+    numbers,
+    records,
+    row_executor,
+)
+from myoptim.execution.columns import PLAIN, directly, kinds, rows, take
 from myoptim.execution.foreach import TensorList
-from myoptim.execution.functional import PairsAdded, as_pairs
-from myoptim.execution.fused import check_fusible
+from myoptim.execution.functional import decayed_pairs
+from myoptim.execution.fused import check_fusible, unscaled
 from myoptim.execution.graph import trace
-from myoptim.execution.layout import Layout
 from myoptim.execution.sparse import view_elements
 from myoptim.hyperparameters import Group, real
 from myoptim.optimizer import Optimizer, declaration_of
+
+#: The arguments of a rule that are no tensors, and the rule of weight decay with its own.
+Scalars = dict[str, Any]
+Decay = Callable[..., Any] | None
+Names = tuple[str, ...]
+
+#: Parameters, each with its gradient and whether its state was made at this step.
+Todo = Iterable[tuple[Tensor, Any, bool]]
 
 
 class TensorRule(Optimizer):
@@ -42,69 +61,33 @@ class TensorRule(Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
-        group = self._settle(group)
-        declared = self._declaration
-        compiling = torch.compiler.is_compiling()
-        if compiling and declared.numbers:
+        if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
-        scalars = _scalars(declared.takes, group)
-        decay = declared.weight_decay(group)
-        if decay is not None:
-            decay = functools.partial(decay, **_scalars(keywords(decay), group))
-        values = [*scalars.values(), *(decay.keywords.values() if decay else ())]
-        has_tensors = (
-            not compiling
-            and not _NUMBERS.issuperset(map(type, values))
-            and any(map(_is_tensor, values))
-        )
-        for names, params in self._by_buffers(group):
-            columns, counters, new = self._collect(group, names, params)
-            if not columns[0]:
-                continue
-            update = functools.partial(self._update, group, names, decay)
-            execute, runs = self._plan(group, has_tensors, columns, counters)
-            for run in runs:
-                if len(run) == len(columns[0]):
-                    self._step_run(group, update, scalars, execute, columns, counters, new)
-                else:
-                    part, kept = take(columns, run), take(counters, run)
-                    made = [j for j, i in enumerate(run) if i in new]
-                    self._step_run(group, update, scalars, execute, part, kept, made)
+        params, grads = self._with_gradient(group)
+        new = self._make_states(group, params)
+        scalars, decay, _ = self._arguments(group)
+        self._loop(group, zip(params, grads, new, strict=True), scalars, decay, directly)
 
-    def _step_run(
-        self,
-        group: Group,
-        update: Update,
-        scalars: dict[str, Any],
-        execute: Executor,
-        columns: Columns,
-        counters: Columns,
-        new: Sequence[int],
+    def _loop(
+        self, group: Group, todo: Todo, scalars: Scalars, decay: Decay, execute: RowExecutor
     ) -> None:
-        """Count up, then update together the parameters whose numbers are equal."""
+        """One parameter after the other: count up, then update. All other ways of running are
+        measured against this."""
         declared = self._declaration
-        if "step" in declared.numbers:
-            if declared.plain_numbers:
-                counters = self._count_up_plain(columns[0], counters)
-            else:
-                numbers.count_up(counters[0])
-        if declared.before is not None:
-            self._change_numbers(declared.before, group, counters)
-        for given, places in self._by_numbers(declared.takes, group, counters, new, columns[0]):
-            part = columns if len(places) == len(columns[0]) else take(columns, places)
-            execute(functools.partial(update, {**scalars, **given}), part)
-        if declared.after is not None:
-            self._change_numbers(declared.after, group, counters)
+        for param, grad, first in todo:
+            state, names = self.state.get(param, {}), declared.buffer_names(param, group)
+            if "step" in declared.numbers:
+                state["step"] += 1
+            if declared.before is not None:
+                self._change_numbers(declared.before, group, state)
+            given = self._given(declared.takes, group, state, first)
+            update = functools.partial(self._update, group, names, decay, {**scalars, **given})
+            execute(update, (param, grad, *[state[name] for name in names]))
+            if declared.after is not None:
+                self._change_numbers(declared.after, group, state)
 
     def _update(
-        self,
-        group: Group,
-        names: tuple[str, ...],
-        decay: Callable[..., Any] | None,
-        scalars: dict[str, Any],
-        param: Any,
-        grad: Any,
-        *buffers: Any,
+        self, group: Group, names: Names, decay: Decay, scalars: Scalars, *row: Any
     ) -> None:
         """Update one parameter and its buffers in place; the gradient stays as it is.
 
@@ -115,99 +98,91 @@ class TensorRule(Optimizer):
             names: the names of the buffers.
             decay: the rule of weight decay, if there is any.
             scalars: the arguments of the algorithm's rule that are no tensors.
-            param: θ, of any shape.
-            grad: the gradient g, shaped like the parameter.
-            buffers: the parameter's state.
+            row: the parameter θ, its gradient g and its buffers, all of one shape.
         """
         declared: Any = self._declaration
-        pairs = declared.complex if param.is_complex() else ""
+        param, grad, *buffers = row
         if group.get("maximize"):
             grad = grad.neg()  #  g ← −g
-        tensors: Sequence[Any] = (param, grad, *buffers)
-        if pairs == "as pairs from the decay on":
-            tensors = as_pairs(tensors)
-        if decay is not None:
-            grad = decay(tensors[0], tensors[1])
-            tensors = (tensors[0], grad, *tensors[2:])
+        if param.is_complex():
+            param, grad, *buffers = decayed_pairs(
+                declared.complex, decay, row=(param, grad, *buffers)
+            )
+        elif decay is not None:
+            grad = decay(param, grad)
         if grad.is_sparse and declared.sparse in ("by element", "only"):
-            tensors = view_elements(*tensors)
-        elif pairs == "as pairs":
-            tensors = as_pairs(tensors)
-        elif pairs == "pairs added":
-            tensors = [PairsAdded(param), *as_pairs((grad, *buffers))]
-        named = dict(zip(names, tensors[2:], strict=True))
-        declared.rule(tensors[0], tensors[1], **named, **scalars)
+            param, grad, *buffers = view_elements(param, grad, *buffers)
+        declared.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
 
-    @classmethod
-    def _settle(cls, group: Group) -> Group:
-        """The group as the rules take it, after what its parameters have to decide."""
-        return group
+    # ------------------------------------------------------------------ what a rule takes
 
-    # ------------------------------------------------------------------ how it is run
+    def _arguments(self, group: Group) -> tuple[Scalars, Decay, bool]:
+        """What is taken from the group: the scalars of the rule, the rule of weight decay with its
+        scalars if there is any, and whether any of these scalars is a tensor."""
+        scalars = _scalars(self._declaration.takes, group)
+        decay = self._declaration.weight_decay(group)
+        if decay is None:
+            return scalars, None, _have_tensors(scalars.values())
+        of_decay = _scalars(keywords(decay), group)
+        has_tensors = _have_tensors([*scalars.values(), *of_decay.values()])
+        return scalars, functools.partial(decay, **of_decay), has_tensors
 
-    def _plan(
-        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
-    ) -> tuple[Executor, Sequence[Sequence[int]]]:
-        """What runs the rule on columns of parameters, and the places of the parameters that are
-        counted and updated together, in their order."""
-        return each_row, [[i] for i in range(len(columns[0]))]
+    def _given(
+        self, names: Sequence[str], group: Group, state: dict[str, Any], first: bool
+    ) -> dict[str, Any]:
+        """What is taken from the state: its numbers, read unless a graph is recorded."""
+        given: dict[str, Any] = {"first": first} if "first" in names else {}
+        for name in self._declaration.numbers:
+            if name in names:
+                value = state[name]
+                given[name] = value if _unreadable(group) else numbers.value_of(value)
+        return given
 
-    # ------------------------------------------------------------------ state
+    def _change_numbers(
+        self, rule: Callable[..., None], group: Group, state: dict[str, Any]
+    ) -> None:
+        """Run a rule on numbers of the state: those that it takes by position are changed."""
+        scalars = _scalars(keywords(rule), group)
+        given = self._given(keywords(rule), group, state, False)
+        rule(*[state[name] for name in positional(rule)], **scalars, **given)
 
-    def _by_buffers(self, group: Group) -> list[tuple[tuple[str, ...], list[Tensor]]]:
-        """The parameters that have a gradient, in their order, as long as their buffers have the
-        same names."""
+    # ------------------------------------------------------------------ gradients and state
+
+    def _with_gradient(self, group: Group) -> tuple[list[Tensor], list[Tensor]]:
+        """The parameters that have a gradient, in their order, and their gradients, if the rule
+        takes them all."""
         declared = self._declaration
-        params: list[Any] = [param for param in group["params"] if param.grad is not None]
+        params = [param for param in group["params"] if param.grad is not None]
+        grads = [param.grad for param in params]
         choosy = declared.sparse == "only" or declared.complex == "refused"
-        for param in params:
-            if choosy or param.grad.is_sparse:
-                self._check_kind(param, param.grad, group)
-        if declared.buffers_of is None:
-            return [(declared.buffer_names(params[0], group), params)] if params else []
-        names = functools.partial(declared.buffer_names, group=group)
-        return [(key, list(alike)) for key, alike in itertools.groupby(params, names)]
+        if choosy or any(grad.is_sparse for grad in grads):
+            for param, grad in zip(params, grads, strict=True):
+                self._check_kind(param, grad, group)
+        return params, grads
 
-    def _collect(
-        self, group: Group, names: tuple[str, ...], params: list[Tensor]
-    ) -> tuple[Columns, Columns, Sequence[int]]:
-        """The tensors of some parameters that have a gradient, made if they are not there yet.
+    def _make_states(self, group: Group, params: Sequence[Tensor]) -> list[bool]:
+        """Make what the states lack, and say of each parameter whether its own lacked anything."""
+        new = [self._lacks_state(param, group) for param in params]
+        for param, lacks in zip(params, new, strict=True):
+            if lacks:
+                self._init_state(param, param.grad, group)
+        return new
 
-        Returns:
-            The columns [parameters, gradients, *buffers], the columns of numbers, and the places of
-            the parameters whose state was made now.
-        """
-        grads: list[Any] = [param.grad for param in params]
-        keys = (*self._declaration.numbers, *names)
-        if not keys:
-            return [params, grads], [], ()
-        states = [self.state[param] for param in params]
-        new: list[int] = []
-        try:
-            kept = [[state[key] for state in states] for key in keys]
-            complete = PLAIN.issuperset(map(type, itertools.chain(*kept)))
-        except KeyError:
-            kept, complete = [], False
-        if not complete:
-            for param, state in zip(params, states, strict=True):
-                self._complete_state(state, param, group)
-            new = [i for i, state in enumerate(states) if any(key not in state for key in keys)]
-            for i in new:
-                self._init_state(params[i], grads[i], group)
-            kept = [[state[key] for state in states] for key in keys]
-        count = len(keys) - len(names)
-        return [params, grads, *kept[count:]], kept[:count], new
+    def _lacks_state(self, param: Tensor, group: Group) -> bool:
+        declared, state = self._declaration, self.state.get(param, {})
+        keys = (*declared.numbers, *declared.buffer_names(param, group))
+        return any(state.get(key) is None for key in keys)
 
-    def _init_state(self, param: Tensor, grad: Tensor, group: Group) -> None:
+    def _init_state(self, param: Tensor, grad: Any, group: Group) -> None:
         """Make what the parameter's state lacks under this group's settings."""
         declared, state = self._declaration, self.state[param]
         for name, start in declared.numbers.items():
-            if name not in state:
+            if state.get(name) is None:
                 value = start(group) if callable(start) else start
                 plain = declared.plain_numbers
                 state[name] = value if plain else self._new_number(value, param, group)
         for name in declared.buffer_names(param, group):
-            if name not in state:
+            if state.get(name) is None:
                 state[name] = declared.new_buffer(name, param, grad, group)
 
     def _init_group(self, group: Group) -> None:
@@ -237,49 +212,6 @@ class TensorRule(Optimizer):
         if group.get("fused"):
             raise RuntimeError(f"`fused` {name} does not support sparse gradients")
 
-    # ------------------------------------------------------------------ numbers
-
-    def _by_numbers(
-        self,
-        takes: tuple[str, ...],
-        group: Group,
-        counters: Columns,
-        new: Sequence[int],
-        params: Sequence[Any],
-    ) -> list[tuple[dict[str, Any], Sequence[int]]]:
-        """What a rule takes of the state's numbers, each with the places where they are so."""
-        count = len(params)
-        by_name: dict[str, Any] = dict(zip(self._declaration.numbers, counters, strict=True))
-        if new and "first" in takes:
-            by_name["first"] = [i in new for i in range(count)]
-        names = [name for name in by_name if name in takes]
-        if not names:
-            return [({"first": False} if "first" in takes else {}, range(count))]
-        readable = not (group.get("capturable") or torch.compiler.is_compiling())
-        columns = [by_name[name] for name in names]
-        return [
-            (dict(zip(names, values, strict=True)), places)
-            for values, places in numbers.by_value(columns, count, readable)
-        ]
-
-    def _count_up_plain(self, params: Sequence[Tensor], counters: Columns) -> Columns:
-        """Add one to counters that are Python's numbers, where they stand in the state."""
-        for param in params:
-            self.state[param]["step"] += 1
-        return [[self.state[param]["step"] for param in params], *counters[1:]]
-
-    def _change_numbers(self, rule: Callable[..., None], group: Group, counters: Columns) -> None:
-        """Run a rule on numbers of the state: those that it takes by position are changed."""
-        changed = [list(self._declaration.numbers).index(name) for name in positional(rule)]
-        scalars = _scalars(keywords(rule), group)
-        for given, places in self._by_numbers(keywords(rule), group, counters, (), counters[0]):
-            columns = take([counters[i] for i in changed], places)
-            if len(places) > 1 and numbers.are_floats(columns):
-                rule(*map(TensorList, columns), **scalars, **given)
-            else:  # in half precision, which loading may give them, list kernels round otherwise
-                for row in rows(columns):
-                    rule(*row, **scalars, **given)
-
 
 class ElementwiseRule(TensorRule):
     """An optimizer whose rule uses elementwise operators only, and so runs in every way.
@@ -291,26 +223,139 @@ class ElementwiseRule(TensorRule):
     _rule_was_traced = False
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
-    def _plan(
-        self, group: Group, has_tensors: bool, columns: Columns, counters: Columns
-    ) -> tuple[Executor, Sequence[Sequence[int]]]:
-        if torch.compiler.is_compiling():
-            fits_lists, runs = False, [range(len(columns[0]))]
-        else:
-            layout = self._layout(group, columns, counters)
-            fits_lists, runs = layout.fits_lists, layout.runs
-        chosen = executor(group, has_tensors, self._declaration.zeros_tie, fits_lists)
-        if self._rule_was_traced or has_tensors or chosen is each_row or records(group):
-            return chosen, runs
+    def _step_group(self, group: Group) -> None:
+        if torch.compiler.is_compiling() and self._declaration.numbers:
+            self._init_group(group)
+        params, grads = self._with_gradient(group)
+        if not params:
+            return
+        declared = self._declaration
+        scalars, decay, has_tensors = self._arguments(group)
+        execute = row_executor(group, has_tensors)
+        if execute is None and declared.buffers_of is None and not declared.plain_numbers:
+            self._together(group, params, grads, scalars, decay)
+            return
+        if group.get("fused"):
+            check_fusible(kinds(params))
+        new = self._make_states(group, params)
+        if group.get("capturable") and not torch.compiler.is_compiling():
+            numbers.check_capturable(params, self._columns(declared.numbers, params))
+        grads = self._unscaled(group, grads)
+        if grads:
+            todo = zip(params, grads, new, strict=True)
+            self._loop(group, todo, scalars, decay, execute or directly)
 
-        def refuse_first(update: Update, columns: Columns) -> None:
-            # Whatever way these parameters go, a rule that is not elementwise is refused.
-            if not self._rule_was_traced:
-                trace(update, len(columns))
-                self._rule_was_traced = True
-            chosen(update, columns)
+    def _unscaled(self, group: Group, grads: list[Tensor]) -> list[Tensor]:
+        """The gradients in their true size; none if one is known not to be finite."""
+        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if scale is None and overflow is None:
+            return grads
+        return unscaled(group, grads, scale, overflow)
 
-        return refuse_first, runs
+    # ------------------------------------------------------------------ many at once
+
+    def _together(
+        self,
+        group: Group,
+        params: list[Tensor],
+        grads: list[Tensor],
+        scalars: Scalars,
+        decay: Decay,
+    ) -> None:
+        """Update parameters many at a time, with the bits of the loop where it promises them."""
+        declared = self._declaration
+        names = declared.buffer_names(params[0], group)
+        kept, new = self._collect(group, names, params)
+        grads = self._unscaled(group, grads)
+        if not grads:
+            return
+        count = len(declared.numbers)
+        columns, counters = [params, grads, *kept[count:]], kept[:count]
+        layout = self._layout(group, columns, counters)
+        if group.get("fused"):
+            check_fusible(layout.kinds)
+        execute = executor(group, declared.zeros_tie, layout)
+        update = functools.partial(self._update, group, names, decay)
+        if not self._rule_was_traced:
+            execute = functools.partial(self._refuse_or, execute)
+        for run in layout.runs:
+            if len(run) == len(params):
+                self._run(group, update, scalars, execute, columns, counters, new)
+            else:
+                first = [new[i] for i in run] if new else ()
+                part = take(columns, run), take(counters, run)
+                self._run(group, update, scalars, execute, *part, first)
+
+    def _run(
+        self,
+        group: Group,
+        update: Update,
+        scalars: dict[str, Any],
+        execute: Executor,
+        columns: Columns,
+        counters: Columns,
+        new: Sequence[bool],
+    ) -> None:
+        """Count up, then update together the parameters whose numbers are equal."""
+        declared = self._declaration
+        by_name: dict[str, Any] = dict(zip(declared.numbers, counters, strict=True))
+        if "step" in by_name:
+            numbers.count_up(by_name["step"])
+        if declared.before is not None:
+            self._change_each(declared.before, group, by_name)
+        count = len(columns[0])
+        if "first" in declared.takes:
+            by_name["first"] = new or [False] * count
+        for given, places in numbers.by_value(by_name, declared.takes, count):
+            part = columns if len(places) == count else take(columns, places)
+            execute(functools.partial(update, {**scalars, **given}), part)
+        if declared.after is not None:
+            self._change_each(declared.after, group, by_name)
+
+    def _change_each(
+        self, rule: Callable[..., None], group: Group, by_name: dict[str, Any]
+    ) -> None:
+        """The same as `_change_numbers` for many parameters."""
+        changed = [by_name[name] for name in positional(rule)]
+        scalars = _scalars(keywords(rule), group)
+        for given, places in numbers.by_value(by_name, keywords(rule), len(changed[0])):
+            columns = take(changed, places)
+            if len(places) > 1 and numbers.are_floats(columns):
+                rule(*map(TensorList, columns), **scalars, **given)
+            else:  # in half precision, which loading may give them, list kernels round otherwise
+                for row in rows(columns):
+                    rule(*row, **scalars, **given)
+
+    def _refuse_or(self, execute: Executor, update: Update, columns: Columns) -> None:
+        """Whatever way these parameters go, a rule that is not elementwise is refused."""
+        if not self._rule_was_traced:
+            trace(update, len(columns))
+            self._rule_was_traced = True
+        execute(update, columns)
+
+    def _collect(
+        self, group: Group, names: tuple[str, ...], params: list[Tensor]
+    ) -> tuple[Columns, Sequence[bool]]:
+        """The columns of numbers and buffers, made if they are not there yet, and of each parameter
+        whether its state was made now, if any was."""
+        keys = (*self._declaration.numbers, *names)
+        if not keys:
+            return [], ()
+        try:
+            columns = self._columns(keys, params)
+            if PLAIN.issuperset(map(type, itertools.chain(*columns))):
+                return columns, ()
+        except KeyError:
+            pass
+        for param in params:
+            self._complete_state(self.state[param], param, group)
+        new = self._make_states(group, params)
+        return self._columns(keys, params), new
+
+    def _columns(self, keys: Iterable[str], params: list[Tensor]) -> Columns:
+        """What the states hold, a column for each key."""
+        states = [self.state[param] for param in params]
+        return [[state[key] for state in states] for key in keys]
 
     def _layout(self, group: Group, columns: Columns, counters: Columns) -> Layout:
         """How the tensors lie, as it was found at the last step if it is still so."""
@@ -320,40 +365,19 @@ class ElementwiseRule(TensorRule):
             self._layouts = {**self._layouts, id(group): layout}
         return layout
 
-    def _collect(
-        self, group: Group, names: tuple[str, ...], params: list[Tensor]
-    ) -> tuple[Columns, Columns, Sequence[int]]:
-        columns, counters, new = super()._collect(group, names, params)
-        if group.get("capturable") and not torch.compiler.is_compiling():
-            numbers.check_capturable(columns[0], counters)
-        if group.get("fused"):
-            check_fusible([local([param])[0] for param in columns[0]])
-        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        if scale is None and overflow is None:
-            return columns, counters, new
-        if not group.get("fused"):
-            raise AssertionError(
-                "Expected grad_scale and found_inf to be None: only fused=True unscales gradients"
-            )
-        if overflow is not None and overflow.item():
-            return [[], []], [], ()
-        if scale is not None:
-            columns[1] = [grad / scale.to(grad.device) for grad in columns[1]]
-        return columns, counters, new
-
 
 def is_only_a_rule(cls: type[Any]) -> bool:
     """Whether the step of a class is its declared rule on each parameter, and nothing besides."""
     if not issubclass(cls, TensorRule) or declaration_of(cls).rule is None:
         return False
-    steps = (inspect.unwrap(member) for member in (cls.step, TensorRule.step))
-    groups = (member._step_group for member in (cls, TensorRule))  # pyright: ignore[reportPrivateUsage]
-    return len(set(steps)) == len(set(groups)) == 1
+    ours = TensorRule._step_group, ElementwiseRule._step_group
+    own_step = inspect.unwrap(cls.step) is not inspect.unwrap(TensorRule.step)
+    return not own_step and cls._step_group in ours
 
 
 def settled(cls: type[TensorRule], group: Group) -> Group:
     """A copy of a group's hyper-parameters and flags, as the rules of a class take them."""
-    taken = cls._settle(group)  # pyright: ignore[reportPrivateUsage]
+    taken = cls._settle(group)
     return {name: value for name, value in taken.items() if name != "params"}
 
 
@@ -379,7 +403,7 @@ def run_alone(
     alone.state = defaultdict(dict, {param: state})
     param.grad = grad
     with torch.no_grad():
-        alone._step_group({**group, **_LOOP, "params": [param]})  # pyright: ignore[reportPrivateUsage]
+        alone._step_group({**group, **_LOOP, "params": [param]})
 
 
 _NUMBERS = frozenset((float, int, bool))
@@ -387,14 +411,19 @@ _NUMBERS = frozenset((float, int, bool))
 
 def _scalars(names: Sequence[str], group: Group) -> dict[str, Any]:
     """The arguments of a rule that are hyper-parameters, as they are in the group."""
-    if torch.compiler.is_compiling():  # to look closer would compile each value anew
-        return {
-            name: value.squeeze() if isinstance(value := group[name], Tensor) else value
-            for name in names
-            if name in group
-        }
+    if torch.compiler.is_compiling():
+        return _unread_scalars(names, group)
     return {
         name: value if type(value := group[name]) in _NUMBERS else _scalar(name, value, group)
+        for name in names
+        if name in group
+    }
+
+
+def _unread_scalars(names: Sequence[str], group: Group) -> dict[str, Any]:
+    """The same for a compiler: to look closer would compile each value anew."""
+    return {
+        name: value.squeeze() if isinstance(value := group[name], Tensor) else value
         for name in names
         if name in group
     }
@@ -414,6 +443,16 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
         # A kernel takes the value of a tensor, unless that would lose its gradient.
         return value.squeeze() if records(group) else value.squeeze().detach()
     return real(name, value)
+
+
+def _have_tensors(values: Iterable[Any]) -> bool:
+    """Whether a hyper-parameter is a tensor, or has one in it."""
+    return not _NUMBERS.issuperset(map(type, values)) and any(map(_is_tensor, values))
+
+
+def _unreadable(group: Group) -> bool:
+    """Whether a graph is recorded that may not stop to read a number."""
+    return bool(group.get("capturable")) or torch.compiler.is_compiling()
 
 
 def _is_tensor(value: Any) -> bool:

@@ -5,13 +5,14 @@ gradient excepted. It is run by an executor, on columns `[params, grads, *buffer
 the executor gives it tensors, or proxies that behave like tensors (`operators.py`). Nothing here
 knows an algorithm or a hyper-parameter, and no algorithm knows what is here.
 
-`executor` looks at the flags of the group, and at the scalars of the rule:
+`row_executor` and `executor` look at the flags of the group, and at the scalars of the rule:
 
 =====================================================  ======================  ================
-`differentiable`, `capturable`, inside torch.compile   a function of tensors   `functional.py`
+`differentiable`, `capturable`, inside torch.compile   one by one, a function  `functional.py`
+                                                       of tensors
 `fused=True`, where a kernel pays                      a compiled kernel       `fused.py`
-`foreach=False`; a scalar that is a tensor; forward    tensor by tensor, the   `columns.each_row`
-mode of autograd                                       loop
+`foreach=False`; a scalar that is a tensor; forward    one by one, as they     `columns.directly`
+mode of autograd                                       are: the loop
 all else                                               by kind of tensor       `by_kind`
 =====================================================  ======================  ================
 
@@ -44,42 +45,55 @@ from myoptim.execution import private
 from myoptim.execution.columns import (
     PLAIN,
     Columns,
+    Row,
     Update,
     by_device_and_dtype,
+    directly,
     each_row,
     local,
 )
 from myoptim.execution.cpu import EXACT, cache_sized
 from myoptim.execution.foreach import over_lists
 from myoptim.execution.functional import as_function
-from myoptim.execution.fused import compiled, is_worth_a_kernel
+from myoptim.execution.fused import checked_and_compiled, compiled, is_worth_a_kernel
+from myoptim.execution.layout import Layout
 
+RowExecutor = Callable[[Update, Row], None]
 Executor = Callable[[Update, Columns], None]
 
 
-def executor(
-    flags: dict[str, Any], has_tensors: bool, zeros_tie: bool, fits_lists: bool
-) -> Executor:
-    """The executor for a parameter group.
+def row_executor(flags: dict[str, Any], alone: bool) -> RowExecutor | None:
+    """What runs the update of one parameter; None if it may be updated with others.
 
     Args:
         flags: the group, read for `foreach`, `fused`, `differentiable`, `capturable`.
-        has_tensors: whether a scalar of the update is a tensor; list kernels take only numbers.
-        zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
-        fits_lists: whether it is known already that the tensors go over lists.
+        alone: whether the parameters cannot go together, as where a scalar of the update is a
+            tensor: list kernels take only numbers.
     """
     if records(flags):
         return as_function
-    by_tensors = over_lists if fits_lists else functools.partial(by_kind, zeros_tie=zeros_tie)
     if flags.get("fused"):
-        return functools.partial(fused_if_worth, otherwise=by_tensors)
+        return None
     foreach = flags.get("foreach")
-    if foreach is False or (foreach is None and flags.get("fused") is False):
-        return each_row
+    as_asked = foreach is False or (foreach is None and flags.get("fused") is False)
     # Kernels that write to given memory give no tangents.
-    if has_tensors or private.within_forward_mode():
-        return each_row
-    return by_tensors
+    return directly if as_asked or alone or private.within_forward_mode() else None
+
+
+def executor(flags: dict[str, Any], zeros_tie: bool, layout: Layout) -> Executor:
+    """What runs the update of several parameters.
+
+    Args:
+        flags: the group, read for `fused`.
+        zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
+        layout: how the tensors lie.
+    """
+    lists = layout.fits_lists
+    by_tensors = over_lists if lists else functools.partial(by_kind, zeros_tie=zeros_tie)
+    if not flags.get("fused"):
+        return by_tensors
+    kernel = compiled if layout.regular else checked_and_compiled
+    return functools.partial(fused_if_worth, kernel=kernel, otherwise=by_tensors)
 
 
 def records(flags: dict[str, Any]) -> bool:
@@ -117,12 +131,21 @@ def is_plain_row(row: list[Tensor]) -> bool:
         return False
 
 
-def fused_if_worth(update: Update, columns: Columns, otherwise: Executor) -> None:
+def fused_if_worth(update: Update, columns: Columns, kernel: Executor, otherwise: Executor) -> None:
     """The compiled kernel where it pays, else the default way."""
     if is_worth_a_kernel(columns):
-        compiled(update, columns)
+        kernel(update, columns)
     else:
         otherwise(update, columns)
 
 
-__all__ = ["Columns", "Executor", "Update", "executor", "records"]
+__all__ = [
+    "Columns",
+    "Executor",
+    "Layout",
+    "RowExecutor",
+    "Update",
+    "executor",
+    "records",
+    "row_executor",
+]

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -35,8 +36,13 @@ def take(columns: Columns, indices: Sequence[int]) -> Columns:
     return [[column[i] for i in indices] for column in columns]
 
 
+def directly(update: Update, row: Row) -> None:
+    """The update on the tensors themselves."""
+    update(*row)
+
+
 def each_row(update: Update, columns: Columns) -> None:
-    """The update on each parameter by itself: the loop that all else is measured against."""
+    """The update on each parameter by itself."""
     for row in rows(columns):
         update(*row)
 
@@ -65,6 +71,16 @@ def local(row: Row) -> Row:
         return row
     distributed: Any = row
     return [tensor.to_local() for tensor in distributed]
+
+
+def kinds(params: Sequence[Tensor]) -> set[tuple[type, torch.dtype, torch.device]]:
+    """The classes, types and devices of the parameters, or of their parts that lie here."""
+    if not PLAIN.issuperset(map(type, params)):
+        params = [local([param])[0] for param in params]
+    return set(map(_kind, params))
+
+
+_kind = operator.attrgetter("__class__", "dtype", "device")
 
 
 def size(columns: Columns) -> int:

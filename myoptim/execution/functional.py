@@ -12,18 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from myoptim.execution.columns import Columns, Update, rows
+from myoptim.execution.columns import Row, Update
 from myoptim.execution.operators import Operator, Proxy, implement
 
 
-def as_function(update: Update, columns: Columns) -> None:
+def as_function(update: Update, row: Row) -> None:
     """The update as a function from tensors to tensors, its results written back at the end."""
-    for row in rows(columns):
-        # Autograd keeps what it was given: that must not be what is written to.
-        inputs = [tensor.clone() if torch.is_grad_enabled() else tensor for tensor in row]
-        values = [Functional(tensor) for tensor in inputs]
-        update(*values)
-        write_back(row, values)
+    # Autograd keeps what it was given: that must not be what is written to.
+    inputs = [tensor.clone() if torch.is_grad_enabled() else tensor for tensor in row]
+    values = [Functional(tensor) for tensor in inputs]
+    update(*values)
+    write_back(row, values)
 
 
 def write_back(row: Sequence[Tensor], values: Sequence[Functional]) -> None:
@@ -43,6 +42,21 @@ def view_as_real(tensor: Any) -> Any:
 def as_pairs(row: Sequence[Any]) -> list[Any]:
     """A row of complex tensors as pairs of real numbers."""
     return [view_as_real(t.resolve_conj() if t.is_conj() else t) for t in row]
+
+
+def decayed_pairs(
+    way: str, decay: Callable[[Any, Any], Any] | None, row: Sequence[Any]
+) -> Sequence[Any]:
+    """A complex row after weight decay, as pairs of real numbers where `Declaration.complex` says
+    so. The elements of a sparse gradient are taken as they are."""
+    param, grad, *buffers = as_pairs(row) if way == "as pairs from the decay on" else row
+    if decay is not None:
+        grad = decay(param, grad)
+    if way == "as pairs" and not grad.is_sparse:
+        return as_pairs((param, grad, *buffers))
+    if way == "pairs added" and not grad.is_sparse:
+        return [PairsAdded(param), *as_pairs((grad, *buffers))]
+    return param, grad, *buffers
 
 
 class PairsAdded:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy
@@ -43,7 +43,7 @@ from myoptim.execution.graph import Node, replay, trace
 WORTH_A_KERNEL = 16_384
 
 #: So many rows a kernel takes on a CPU, where calling it takes longer than updating a small row. An
-#: accelerator would be given them one by one all the same.
+#: accelerator would be given them one by one all the same; small ones are packed for it.
 ROWS = 8
 
 #: A kernel may count elements in 32 bits.
@@ -62,12 +62,21 @@ def is_worth_a_kernel(columns: Columns) -> bool:
     return len(columns) > 2 and sum(map(Tensor.numel, params)) >= WORTH_A_KERNEL
 
 
-def compiled(update: Update, columns: Columns) -> None:
-    """The update as one compiled kernel, which takes several rows at a time."""
+def checked_and_compiled(update: Update, columns: Columns) -> None:
+    """The update as a compiled kernel, of tensors that may be no good for it."""
     if not PLAIN.issuperset(map(type, columns[0])):
         columns = [list(column) for column in zip(*map(local, rows(columns)), strict=True)]
-    check_fusible(columns[0])
     check_alike(columns)
+    compiled(update, columns)
+
+
+def compiled(update: Update, columns: Columns) -> None:
+    """The update as one compiled kernel, which takes several rows at a time.
+
+    Args:
+        update: the update.
+        columns: plain tensors on devices that kernels are made for, those of a row alike.
+    """
     graph = trace(update, len(columns))
     for alike in by_device_and_dtype(columns):
         device, dtype = alike[0][0].device, alike[0][0].dtype
@@ -75,24 +84,46 @@ def compiled(update: Update, columns: Columns) -> None:
         kernel = compile_kernel(graph.nodes, len(alike), height, device, dtype)
         numbers = as_tensor(graph.numbers, device, dtype)
         for part in some_at_a_time(alike):
-            in_kernels(functools.partial(call, kernel, height, numbers), part)
+            in_kernels(functools.partial(call, kernel, height, numbers), part, packs=height == 1)
 
 
-def check_fusible(params: Sequence[Tensor]) -> None:
+def check_fusible(kinds: Iterable[tuple[type, torch.dtype, torch.device]]) -> None:
     """Raise, as torch does, unless the parameters are plain tensors of real numbers on a device
-    that kernels are made for."""
+    that kernels are made for.
+
+    Args:
+        kinds: their classes, types and devices.
+    """
     devices = private.fused_devices()
-    for param in params:
-        if (
-            type(param) not in PLAIN
-            or param.dtype not in FLOATING
-            or param.device.type not in devices
-        ):
+    for kind, dtype, device in kinds:
+        if kind not in PLAIN or dtype not in FLOATING or device.type not in devices:
             raise RuntimeError(
                 "`fused=True` requires all the params to be floating point Tensors of supported "
-                f"devices: {sorted(devices)}, but got {type(param).__name__}, {param.dtype} and "
-                f"{param.device.type}"
+                f"devices: {sorted(devices)}, but got {kind.__name__}, {dtype} and {device.type}"
             )
+
+
+def unscaled(
+    group: Mapping[str, Any],
+    grads: list[Tensor],
+    scale: Tensor | None,
+    overflow: Tensor | None,
+) -> list[Tensor]:
+    """The gradients in their true size, where a `GradScaler` leaves that to the step.
+
+    Args:
+        group: the parameter group, which must say `fused=True`.
+        grads: the gradients of its parameters.
+        scale: by what the gradients were multiplied, None if they were not.
+        overflow: other than 0 if one of them is not finite: none is returned then.
+    """
+    if not group.get("fused"):
+        raise AssertionError(
+            "Expected grad_scale and found_inf to be None: only fused=True unscales gradients"
+        )
+    if overflow is not None and overflow.item():
+        return []
+    return grads if scale is None else [grad / scale.to(grad.device) for grad in grads]
 
 
 def check_alike(columns: Columns) -> None:
@@ -118,12 +149,15 @@ def as_tensor(numbers: Sequence[float], device: torch.device, dtype: torch.dtype
     return tensor if device.type == "cpu" else tensor.to(device)
 
 
-def in_kernels(run: Callable[[Sequence[Row]], None], columns: Columns) -> None:
+def in_kernels(run: Callable[[Sequence[Row]], None], columns: Columns, packs: bool) -> None:
     """The update of parameters of one device and type by a kernel that does the same to rows.
 
-    For an accelerator, which gets one row at a time, small ones are packed.
+    Args:
+        run: the kernel.
+        columns: the parameters.
+        packs: whether small ones are packed: the kernel takes one row at a time.
     """
-    if not columns[0][0].is_cpu:
+    if packs:
         sizes = [param.numel() for param in columns[0]]
         small, large = by_size(sizes)
         for places in pieces(small, sizes, PACK):

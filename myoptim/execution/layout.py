@@ -7,19 +7,13 @@ gradients is another as a rule.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
-from myoptim.execution.columns import (
-    PLAIN,
-    Columns,
-    device_of,
-    dtype_of,
-    is_sparse,
-    rows,
-    shape_of,
-)
+from myoptim.execution.columns import PLAIN, Columns, is_sparse, kinds, rows
 from myoptim.execution.cpu import fit_lists
 
 
@@ -29,40 +23,43 @@ class Layout:
     Attributes:
         runs: the places of parameters that may be updated together, in the order in which they
             come.
+        kinds: the classes, types and devices of the parameters.
+        regular: whether all are plain dense tensors, those of a row of one kind, and all apart.
         fits_lists: whether lists are the fastest for all of them, and for any part of them.
     """
 
     def __init__(self, columns: Columns, counters: Columns) -> None:
-        regular = _all_regular(columns, counters)
+        self.regular = _all_regular(columns, counters)
         alone = len(columns[0]) == 1
-        self.runs = [range(len(columns[0]))] if regular or alone else in_order(columns, counters)
-        self.fits_lists = regular and fit_lists(columns)
-        self._identity = _identity(columns, counters) if regular else None
-        self._like = _kinds(columns[0])
+        together = self.regular or alone
+        self.runs = [range(len(columns[0]))] if together else in_order(columns, counters)
+        self.fits_lists = self.regular and fit_lists(columns)
+        self.kinds = kinds(columns[0])
+        self._before = _description(columns, counters) if self.regular else None
 
     def holds(self, columns: Columns, counters: Columns) -> bool:
         """Whether these are the same tensors in the same places, the gradients excepted, which need
         only be of the same kinds."""
-        grads = columns[1]
-        return (
-            self._identity is not None
-            and PLAIN.issuperset(map(type, grads))
-            and not any(map(is_sparse, grads))
-            and _kinds(grads) == self._like
-            and _identity(columns, counters) == self._identity
-        )
+        return self._before is not None and _description(columns, counters) == self._before
 
 
-def _identity(columns: Columns, counters: Columns) -> list[object]:
-    """What is another if a parameter, a buffer or a counter is another, or has moved."""
-    tensors = [*columns[0], *itertools.chain(*columns[2:])]
-    objects = map(id, itertools.chain(tensors, *counters))
-    return [*objects, *_pointers(tensors), *_kinds(columns[0])]
+_kind = operator.attrgetter("shape", "dtype", "device")
+#: What may be another though the tensor and its place in memory are not.
+_shape_and_type = operator.attrgetter("shape", "dtype")
+_kind_of_gradient = operator.attrgetter("__class__", "is_sparse", "is_cpu", "dtype", "shape")
 
 
-def _kinds(tensors: Sequence[Tensor]) -> list[object]:
-    """Shapes, types and devices."""
-    return [*map(shape_of, tensors), *map(dtype_of, tensors), *map(device_of, tensors)]
+def _description(columns: Columns, counters: Columns) -> tuple[list[Any], ...]:
+    """What is another if a parameter, a buffer or a counter is another, or has moved, or if a
+    gradient is of another kind."""
+    params, grads, *buffers = columns
+    tensors = list(itertools.chain(params, *buffers))
+    return (
+        list(map(id, itertools.chain(tensors, *counters))),
+        _pointers(tensors),
+        list(map(_shape_and_type, params)),
+        list(map(_kind_of_gradient, grads)),
+    )
 
 
 def _pointers(tensors: Sequence[Tensor]) -> list[int]:
@@ -97,12 +94,17 @@ def in_order(columns: Columns, counters: Columns) -> list[Sequence[int]]:
 
 
 def _all_regular(columns: Columns, counters: Columns) -> bool:
-    """Whether all are plain dense tensors with memory, in each row of one kind, and all apart."""
+    """Whether all are plain dense tensors with memory, in each row of one kind, and all apart.
+
+    None is kept with its sign the other way, as a view of a conjugate may be.
+    """
     params, *others = columns
     if not {*map(type, itertools.chain(*columns))} <= PLAIN or any(map(is_sparse, columns[1])):
         return False
-    kinds = _kinds(params)
-    if any(_kinds(column) != kinds for column in others):
+    each = list(map(_kind, params))
+    if any(list(map(_kind, column)) != each for column in others):
+        return False
+    if any(map(Tensor.is_neg, itertools.chain(*columns))):
         return False
     for column in itertools.chain(columns[2:], counters):
         if len({*map(id, column)}) < len(column):

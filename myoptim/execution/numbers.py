@@ -9,7 +9,7 @@ may be read, because a graph is recorded, each parameter stays by itself with it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from myoptim.execution import private
 from myoptim.execution.columns import Columns, dtype_of
 from myoptim.execution.foreach import number_as_tensor
 
-_FLOATS = {torch.float32, torch.float64}
+_ONE_FLOAT = ({torch.float32}, {torch.float64})
 _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
@@ -33,19 +33,19 @@ def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
 
 def count_up(counters: list[Tensor]) -> None:
     """Add one to each counter, whatever its type."""
-    if len(counters) == 1 or _add_to_each is None:
+    if _add_to_each is None:
         for counter in counters:
             counter += 1
-    elif torch.compiler.is_compiling() or not (are_floats([counters]) and counters[0].is_cpu):
-        _add_to_each(counters, 1)
-    else:  # a number would be made a tensor anew for every counter
+    elif counters[0].is_cpu and are_floats([counters]):
+        # A number would be made a tensor anew for every counter.
         _add_to_each(counters, number_as_tensor(1.0, counters[0].dtype), alpha=1.0)
+    else:
+        _add_to_each(counters, 1)
 
 
 def are_floats(columns: Columns) -> bool:
     """Whether all are of one type in which lists have the bits of single numbers."""
-    dtypes = list(map(dtype_of, itertools.chain(*columns)))
-    return dtypes[0] in _FLOATS and dtypes.count(dtypes[0]) == len(dtypes)
+    return set(map(dtype_of, itertools.chain(*columns))) in _ONE_FLOAT
 
 
 def read(counters: Sequence[Tensor]) -> list[float]:
@@ -55,44 +55,33 @@ def read(counters: Sequence[Tensor]) -> list[float]:
     return torch.stack(list(counters)).tolist()
 
 
-def is_recorded(number: Any) -> bool:
-    """Whether autograd follows a number of the state."""
-    return isinstance(number, Tensor) and number.requires_grad
-
-
-def readable_or_copy(number: Any) -> Any:
-    """A number of the state as one of Python, or as what autograd may keep."""
-    if is_recorded(number):
-        return number.clone()
-    return number.item() if isinstance(number, Tensor) else number
+def value_of(number: Any) -> Any:
+    """A number of the state as one of Python, or as what autograd may keep if it follows it."""
+    if not isinstance(number, Tensor):
+        return number
+    return number.clone() if number.requires_grad else number.item()
 
 
 def by_value(
-    columns: Sequence[Sequence[Any]], count: int, readable: bool
-) -> list[tuple[tuple[Any, ...], Sequence[int]]]:
-    """The places of the parameters that have equal numbers.
+    by_name: Mapping[str, Sequence[Any]], takes: Sequence[str], count: int
+) -> list[tuple[dict[str, Any], Sequence[int]]]:
+    """What a rule takes of the numbers, each with the places of the parameters where it is so.
 
     Args:
-        columns: 0-dim tensors, or values of Python, one for each parameter.
+        by_name: 0-dim tensors, or values of Python, one for each parameter.
+        takes: the names of those that the rule takes, and of others.
         count: how many parameters there are.
-        readable: whether tensors may be read; else each parameter comes with its own, as where
-            autograd follows one.
-
-    Returns:
-        The numbers, and the places of the parameters that have them.
     """
-    if not readable:
-        return [(tuple(column[i] for column in columns), [i]) for i in range(count)]
-    if any(map(is_recorded, itertools.chain(*columns))):
-        return [(tuple(readable_or_copy(c[i]) for c in columns), [i]) for i in range(count)]
+    names = [name for name in by_name if name in takes]
+    columns = [by_name[name] for name in names]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
-    keys = list(zip(*values, strict=True))
+    keys = list(zip(*values, strict=True)) or [()] * count
     if keys.count(keys[0]) == count:
-        return [(keys[0], range(count))]
+        return [(dict(zip(names, keys[0], strict=True)), range(count))]
     places: dict[Any, list[int]] = {}
     for i, key in enumerate(keys):
         places.setdefault(key, []).append(i)
-    return list(places.items())
+    return [(dict(zip(names, key, strict=True)), where) for key, where in places.items()]
 
 
 def check_capturable(params: list[Tensor], numbers: Columns) -> None:

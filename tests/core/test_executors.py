@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves
 from twins import Twins, attempt, failures_in_threads, tiny_pieces
 from waiting import PATIENCE
 
-from myoptim.execution import cpu
+from myoptim import execution
+from myoptim.execution import cpu, foreach, layout, private
 from myoptim.lab.bench import peak_bytes
 
 MB = 1e6
@@ -478,6 +479,49 @@ def test_under_fake_tensors(row: Row) -> None:
 CAPTURABLE = [
     row for row in ROWS if row.elementwise and "capturable" in row.ours([torch.zeros(1)]).defaults
 ]
+
+
+@each_elementwise
+def test_lists_of_an_accelerator(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sizes in one list, scalars as Python's numbers: gone on a CPU, the same bits."""
+    lengths: list[int] = []
+
+    def over_lists(update: Callable[..., None], columns: list[list[Tensor]]) -> None:
+        lengths.append(len(columns[0]))
+        update(*map(foreach.TensorList, columns))
+
+    monkeypatch.setattr(execution, "EXACT", ())
+    monkeypatch.setattr(layout, "fit_lists", lambda _: False)
+    monkeypatch.setattr(execution, "over_lists", over_lists)
+    monkeypatch.setattr(private, "list_devices", lambda: ("cpu",))
+    specs = [Spec((size,), torch.float32) for size in SIZES]
+    run_in_lockstep(row, specs, "default", steps=2, missing=0.2)
+    assert max(lengths) > len(SIZES) // 2
+
+
+@pytest.mark.parametrize("row", CAPTURABLE, ids=str)
+def test_capturable_reads_no_number(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph may hold the step: the counters are used as tensors, and the result is the loop's."""
+    monkeypatch.setattr(private, "capturable_devices", lambda: ("cpu",))
+    options = {**row.full, "lr": 0.01}
+    captured, loop = [
+        row.make_ours(with_gradients([2, 100, 3_000]), {**options, **flags})
+        for flags in ({"capturable": True}, {"foreach": False})
+    ]
+
+    def read(tensor: Tensor) -> None:
+        raise AssertionError("a graph cannot wait for a number")
+
+    for _ in range(8):  # RAdam's first steps are others
+        with monkeypatch.context() as recording:
+            for name in ("item", "tolist", "__bool__", "__float__"):
+                recording.setattr(Tensor, name, read)
+            captured.step()
+        loop.step()
+    for p, q in zip(*[o.param_groups[0]["params"] for o in (captured, loop)], strict=True):
+        torch.testing.assert_close(p, q)
+        for key, value in loop.state[q].items():
+            torch.testing.assert_close(captured.state[p][key], value)
 
 
 @pytest.mark.parametrize("row", CAPTURABLE, ids=str)

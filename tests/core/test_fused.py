@@ -19,6 +19,7 @@ from torch.fx.experimental import _config as tracing_config
 from torch.optim import Optimizer, lr_scheduler
 from twins import failures_in_threads, parameter, save_and_load
 
+from myoptim.execution import cpu
 from myoptim.execution import fused as executor
 
 pytestmark = [
@@ -105,6 +106,26 @@ def test_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
     for seed in range(4):
         advance(fused, loop, dtype, seed)
     assert_close(fused, loop, dtype)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if str(row) in ("Momentum", "Adam")], ids=str)
+def test_kernels_of_an_accelerator(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take one row at a time, so that small ones are packed."""
+    packs: list[int] = []
+
+    def packed(run: Any, columns: list[list[Tensor]]) -> None:
+        packs.append(len(columns[0]))
+        pack(run, columns)
+
+    pack = executor.packed
+    monkeypatch.setattr(executor, "ROWS", 1)
+    monkeypatch.setattr(executor, "packed", packed)
+    monkeypatch.setattr(cpu, "WORTH_PACKING", 4)
+    fused, loop = pair(row, torch.float32, {**row.full, "lr": 0.01})
+    for seed in range(4):
+        advance(fused, loop, torch.float32, seed)
+    assert_close(fused, loop, torch.float32)
+    assert max(packs) > 4, "the small ones were not packed"
 
 
 @each_elementwise

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from registry import ROWS, Row, each_elementwise
+from registry import ROWS, Options, Row, each_elementwise
 from swapin.training import Pair, Run
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -55,42 +55,40 @@ def assert_close(ours: Run, torchs: Run) -> None:
             torch.testing.assert_close(state[key], expected[key], **TOLERANCE)
 
 
-@each_elementwise
-@pytest.mark.parametrize("options", ["default", "full"])
-def test_close_to_the_eager_step(row: Row, options: str) -> None:
-    """With a learning rate that changes: a number by default, else a tensor."""
-    rates = [0.02, 0.02, 0.02, 0.01, 0.005, 0.005]
-    pair = Pair(row, {}) if options == "default" else Pair(row, lr=torch.tensor(0.02))
-    counts = train_compiled(pair.ours, rates)
-    for number, rate in enumerate(rates):
-        set_lr(pair.torchs.optimizer, rate)
-        pair.torchs.train(number)
-    assert counts[0] >= 1, "nothing was compiled"
-    assert_close(pair.ours, pair.torchs)
-
-
-def count_graphs(run: Run, groups: int, rates: list[float]) -> list[int]:
-    """As `train_compiled`, with the parameters in one group or in two."""
-    optimizer = run.optimizer
-    if groups == 1:
-        first, second = optimizer.param_groups
+def in_groups(run: Run, count: int) -> Run:
+    """The same run with its parameters in one group or in two."""
+    if count == 1:
+        first, second = run.optimizer.param_groups
         first["params"] += second["params"]
-        del optimizer.param_groups[1]
-    return train_compiled(run, rates)
+        del run.optimizer.param_groups[1]
+    return run
 
 
 @each_elementwise
-@pytest.mark.parametrize(("lr", "groups"), [(0.02, 1), (torch.tensor(0.02), 2)])
-def test_compiled_no_more_often_than_torchs(row: Row, lr: float | Tensor, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("options", "lr", "groups"),
+    [({}, 0.02, 1), (None, torch.tensor(0.02), 2)],
+    ids=["defaults", "every buffer, lr a tensor"],
+)
+def test_close_to_the_eager_step_and_compiled_no_more_often_than_torchs(
+    row: Row, options: Options | None, lr: float | Tensor, groups: int
+) -> None:
     """Never again for another step count; for another learning rate once, if it is a number. With
     several groups the first step may have a graph of its own."""
     rates = [0.02] * 4 + [0.01, 0.005, 0.004, 0.003]
-    ours, torchs = [count_graphs(run, groups, rates) for run in Pair(row, lr=lr)]
+    pair = Pair(row, options, lr)
+    eager = in_groups(Pair(row, options, lr).torchs, groups)
+    ours, torchs = [train_compiled(in_groups(run, groups), rates) for run in pair]
+    assert ours[0] >= 1, "nothing was compiled"
     assert ours[-1] <= torchs[-1] + (groups - 1)
     assert ours[1] == ours[3], "compiled again for another step"
     assert ours[4] == ours[-1], "compiled again and again for other learning rates"
     if isinstance(lr, Tensor):
         assert ours[3] == ours[-1], "compiled again for another value of a tensor"
+    for number, rate in enumerate(rates):
+        set_lr(eager.optimizer, rate)
+        eager.train(number)
+    assert_close(pair.ours, eager)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if str(row) in ("Momentum", "AdamW")], ids=str)
