@@ -37,12 +37,13 @@ import torch
 from torch import Tensor
 
 from myoptim.hyperparameters import Group
+from myoptim.lab.alone import run_alone, settled
 from myoptim.lab.errors import UsageError
 from myoptim.lab.inspection import DECAY, EPSILON, Report, Row, Tally
 from myoptim.lab.narrate import parameter_names
 from myoptim.lab.resolve import rule_class
 from myoptim.optimizer import declaration_of
-from myoptim.rules import ElementwiseRule, TensorRule, run_alone, settled
+from myoptim.rules import ElementwiseRule, TensorRule
 
 #: Of a parameter with an elementwise rule so many elements are worked on at a time.
 SLICE = 2**18
@@ -77,7 +78,7 @@ def split(rule: type[TensorRule], group: Group, param: Tensor, grad: Tensor, sta
 
     Args:
         rule: the class whose rule it is.
-        group: hyper-parameters, as `rules.settled` gives them.
+        group: hyper-parameters, as `alone.settled` gives them.
         param: the parameter before the step.
         grad: its gradient.
         state: its state before the step; empty before the first.

@@ -23,9 +23,10 @@ import torch
 import myoptim
 from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
+from myoptim.lab.alone import is_only_a_rule
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.optimizer import declaration_of
-from myoptim.rules import TensorRule, is_only_a_rule
+from myoptim.rules import TensorRule
 
 _NOT_THE_USERS = tuple(
     f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)

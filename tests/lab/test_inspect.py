@@ -19,12 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import myoptim
 from myoptim.lab import inspect as module
+from myoptim.lab.alone import settled
 from myoptim.lab.bench import peak_bytes
 from myoptim.lab.errors import UsageError
 from myoptim.lab.inspect import DECAY, inspect, split
 from myoptim.lab.inspection import PARTS, Report
 from myoptim.lab.resolve import rule_class
-from myoptim.rules import settled
 
 each_class = pytest.mark.parametrize("whose", ["make_ours", "make_twin"])
 each_with_rule = pytest.mark.parametrize(
