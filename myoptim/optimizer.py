@@ -175,13 +175,8 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
             for group in self.param_groups:
-                self._step_group(self._settle(group))
+                self._step_group(group)
         return loss
-
-    @classmethod
-    def _settle(cls, group: Group) -> Group:
-        """The group after what its parameters have to decide; as it is, if that is nothing."""
-        return group
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group."""

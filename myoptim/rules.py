@@ -6,14 +6,10 @@ in chunks, packed, as a function and in compiled kernels (`execution`). All arit
 stand in an algorithm's own file is in `_update`; all bookkeeping is above it.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +35,7 @@ from myoptim.execution.fused import check_fusible, unscaled
 from myoptim.execution.graph import trace
 from myoptim.execution.sparse import view_elements
 from myoptim.hyperparameters import Group, real
-from myoptim.optimizer import Optimizer, declaration_of
+from myoptim.optimizer import Optimizer
 
 #: The arguments of a rule that are no tensors, and the rule of weight decay with its own.
 Scalars = dict[str, Any]
@@ -61,6 +57,7 @@ class TensorRule(Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
+        group = self._settle(group)
         if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
         params, grads = self._with_gradient(group)
@@ -115,6 +112,11 @@ class TensorRule(Optimizer):
         declared.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
 
     # ------------------------------------------------------------------ what a rule takes
+
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """The group as the rules take it, after what its parameters have to decide."""
+        return group
 
     def _arguments(self, group: Group) -> tuple[Scalars, Decay, bool]:
         """What is taken from the group: the scalars of the rule, the rule of weight decay with its
@@ -364,46 +366,6 @@ class ElementwiseRule(TensorRule):
             layout = Layout(columns, counters)
             self._layouts = {**self._layouts, id(group): layout}
         return layout
-
-
-def is_only_a_rule(cls: type[Any]) -> bool:
-    """Whether the step of a class is its declared rule on each parameter, and nothing besides."""
-    if not issubclass(cls, TensorRule) or declaration_of(cls).rule is None:
-        return False
-    ours = TensorRule._step_group, ElementwiseRule._step_group
-    own_step = inspect.unwrap(cls.step) is not inspect.unwrap(TensorRule.step)
-    return not own_step and cls._step_group in ours
-
-
-def settled(cls: type[TensorRule], group: Group) -> Group:
-    """A copy of a group's hyper-parameters and flags, as the rules of a class take them."""
-    taken = cls._settle(group)
-    return {name: value for name, value in taken.items() if name != "params"}
-
-
-#: The flags of the plain loop.
-_LOOP = dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), False)
-
-
-def run_alone(
-    cls: type[TensorRule], group: Group, param: Tensor, grad: Tensor, state: dict[str, Any]
-) -> None:
-    """Make the step of a class with one parameter, without an optimizer.
-
-    Parameter and state are changed in place, in the plain loop; no hook is called.
-
-    Args:
-        cls: the class whose rule is run.
-        group: hyper-parameters and flags, as `settled` gives them.
-        param: θ; it need not be a leaf of autograd, and may be of another type than in training.
-        grad: its gradient, of the same type and shape.
-        state: its buffers and numbers by name; empty before the first step.
-    """
-    alone = cls.__new__(cls)
-    alone.state = defaultdict(dict, {param: state})
-    param.grad = grad
-    with torch.no_grad():
-        alone._step_group({**group, **_LOOP, "params": [param]})
 
 
 _NUMBERS = frozenset((float, int, bool))
