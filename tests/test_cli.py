@@ -1,5 +1,6 @@
 """The command line: exit codes, what goes to which stream, help."""
 
+import csv
 import json
 import math
 import os
@@ -218,6 +219,7 @@ def test_trace_as_json_holds_float32_to_the_last_digit():
     result = run("trace", "SGD", "four_square", "--lr", 0.01, "--steps", 20, "--json")
     rows = json.loads(result.stdout)["rows"]
     assert len(rows) == 20
+    assert json.loads(result.stdout)["end"]["step"] == 21
     assert rows[1]["params"] == {"x": [1.840000033378601]}
     assert rows[1]["grads"] == {"x": [14.720000267028809]}
     assert rows[1]["loss"] == 13.542400360107422
@@ -231,10 +233,10 @@ def test_trace_of_a_divergence_is_valid_json():
 
 
 def test_trace_writes_csv_and_picture(tmp_path):
-    csv, png = tmp_path / "run.csv", tmp_path / "run.png"
-    result = run("trace", "Adam", "ravine", "--steps", 5, "--csv", csv, "--plot", png)
+    table, png = tmp_path / "run.csv", tmp_path / "run.png"
+    result = run("trace", "Adam", "ravine", "--steps", 5, "--csv", table, "--plot", png)
     assert result.exit_code == 0
-    assert len(csv.read_text().splitlines()) == 6
+    assert len(table.read_text().splitlines()) == 6
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
@@ -242,7 +244,9 @@ def test_trace_writes_csv_and_picture(tmp_path):
 def test_trace_prints_a_part_of_long_runs(steps, every, rows):
     options = [] if every is None else ["--every", every]
     result = run("trace", "SGD", "square", "--steps", steps, *options)
-    assert len(result.stdout.rstrip().splitlines()) == 4 + rows
+    part = every or steps > 100
+    assert len(result.stdout.rstrip().splitlines()) == 4 + rows + 1 + 2 * bool(part)
+    assert ("--every 1 shows all" in result.stdout) == bool(part)
 
 
 @pytest.mark.parametrize(
@@ -300,11 +304,21 @@ def test_compare_exits_with_1_where_not():
 
 def test_compare_in_words(tmp_path):
     png = tmp_path / "growth.png"
-    result = run("compare", "Adam", "AdamW", "--steps", 5, "--plot", png)
+    table = tmp_path / "growth.csv"
+    result = run("compare", "Adam", "AdamW", "--steps", 5, "--plot", png, "--csv", table)
     assert result.exit_code == 1
     assert "First divergence: step 1, weight[0, 0], in the buffer exp_avg:" in result.stdout
     assert "exp_avg_sq" in result.stdout
+    assert "Settings of both: lr=0.1, eps=0.1, betas=(0.6, 0.8), weight_decay=0.2." in result.stdout
+    assert "distance: |a - b| = 0.1176" in result.stdout
+    assert "relative: the largest |a - b| of any quantity" in result.stdout
+    assert "00 ulp" not in result.stdout.replace("9,999 ulp", "")
     assert png.read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert float(rows[0]["exp_avg difference"]) == pytest.approx(0.1176, abs=1e-4)
+    assert int(rows[0]["exp_avg ulp"]) > 9_999
+    assert list(rows[0])[-1] == "relative"
     assert "equal bits over 7 steps" in run("compare", "SGD", "sgd", "--steps", 7).stdout
 
 

@@ -179,10 +179,11 @@ class Adafactor(TensorRule):
         }
         super().__init__(params, defaults)
 
-    def _step_group(self, group: Group) -> None:
-        """Settle ε₁ first: in torch it is that of the first parameter with a gradient, for all."""
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """Without an ε₁, it is that of the first parameter with a gradient, as in torch."""
         eps1, eps2 = group["eps"]
         if eps1 is None:
             stepped = (param for param in group["params"] if param.grad is not None)
             eps1 = next((torch.finfo(param.dtype).eps for param in stepped), 0.0)
-        super()._step_group({**group, "eps": (eps1, eps2)})
+        return {**group, "eps": (eps1, eps2)}

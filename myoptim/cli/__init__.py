@@ -18,6 +18,7 @@ try:
     import typer
 
     from myoptim.cli.common import Group
+    from myoptim.cli.plain import spell_out
 except ModuleNotFoundError as error:
     if error.name != "typer":
         raise
@@ -27,6 +28,7 @@ except ModuleNotFoundError as error:
 COMMANDS = [
     "trace",
     "compare",
+    "checkpoint",
     "translate",
     "vectors",
     "race",
@@ -81,4 +83,6 @@ for name in GROUPS:
 
 def main() -> None:
     """Run the command line on `sys.argv`; always ends in SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        spell_out(stream)
     app(prog_name="myoptim")

@@ -11,13 +11,10 @@ import typer
 from myoptim.cli import common
 
 if TYPE_CHECKING:
-    from myoptim.lab.bench import Report, Timing
+    from myoptim.lab.bench import Report
 
 #: Headings and rows.
 Table = tuple[Sequence[str], list[list[str]]]
-
-#: What each kind of ratio compares.
-AGAINST = {"default": "default / torch's default", "fused": "fused / torch's best"}
 
 
 def bench(
@@ -85,83 +82,24 @@ def bench(
     if as_json:
         common.print_json(report.as_dict())
         return
-    common.print_table(*_table(report))
-    typer.echo("\n".join(_legend(report)))
-
-
-def _table(report: Report) -> Table:
-    """A row for each size and optimizer."""
-    from myoptim.lab.bench import COLUMNS
-
-    timings = {(timing.size, timing.optimizer): timing for timing in report.timings}
-    headings = ["size", "optimizer", "ours MB", "torch MB"]
-    if timings:
-        headings[2:2] = [*COLUMNS, "default ratio", "fused ratio", "steps"]
-    rows: list[list[str]] = []
-    for memory in report.memory:
-        row = [memory.size, memory.optimizer]
-        if timings:
-            row += _time_cells(timings.get((memory.size, memory.optimizer)))
-        rows.append([*row, _megabytes(memory.ours), _megabytes(memory.torch)])
-    return headings, rows
-
-
-def _time_cells(timing: Timing | None) -> list[str]:
-    from myoptim.lab.bench import COLUMNS
-
-    if timing is None:
-        return [""] * (len(COLUMNS) + 3)
-    medians = [timing.seconds.get(column) for column in COLUMNS]
-    return [
-        *("" if median is None else f"{median * 1e3:.3f}" for median in medians),
-        _ratio(timing, "default"),
-        _ratio(timing, "fused"),
-        str(timing.rounds),
-    ]
-
-
-def _ratio(timing: Timing, kind: str) -> str:
-    return f"{timing.ratios[kind]:.2f}" if kind in timing.ratios else ""
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.2f}"
-
-
-def _legend(report: Report) -> list[str]:
-    """The sums of it all, and what it was measured on."""
-    lines = ["MB: what a default step takes beyond parameters, gradients and state, at its peak."]
-    if report.timings:
-        lines.insert(0, "Times: medians, in milliseconds. Ratios: ours / torch's.")
-    for kind, summary in report.summaries().items():
-        lines.append(
-            f"{AGAINST[kind]}: geometric mean {summary.geometric_mean:.2f}, "
-            f"worst {summary.worst:.2f} ({summary.size}, {summary.optimizer})."
-        )
-    compiling = [f"{name} {spent:.1f} s" for name, spent in report.compile_seconds().items()]
-    if compiling:
-        lines.append(f"Compiling fused, not in the times: {', '.join(compiling)}.")
-    found = report.versions
-    lines.append(
-        f"On: {report.device}, threads: {report.threads}, torch {found['torch']}, "
-        f"Python {found['python']}."
-    )
-    return lines
+    common.print_table(*report.table(), keys=2)
+    common.say("\n".join(report.legend()))
 
 
 def _page(report: Report) -> str:
     """All of it in Markdown: the sizes, ratios with a row for each size, then every figure."""
-    parts = ["\n".join(f"- {line}" for line in _legend(report)), _markdown(_sizes(report))]
+    from myoptim.lab.bench import AGAINST, megabytes
+
+    parts = ["\n".join(f"- {line}" for line in report.legend()), _markdown(_sizes(report))]
     for kind in report.summaries():
-        ratios = {(t.size, t.optimizer): _ratio(t, kind) for t in report.timings}
+        ratios = {(t.size, t.optimizer): t.ratio(kind) for t in report.timings}
         parts += [f"**Time, {AGAINST[kind]}**", _markdown(_pivot(ratios))]
     memory = {
-        (m.size, m.optimizer): f"{_megabytes(m.ours)} / {_megabytes(m.torch)}"
-        for m in report.memory
+        (m.size, m.optimizer): f"{megabytes(m.ours)} / {megabytes(m.torch)}" for m in report.memory
     }
     parts += ["**Memory in MB, default, ours / torch's**", _markdown(_pivot(memory))]
     if report.timings:
-        parts += ["**Every figure**", _markdown(_table(report))]
+        parts += ["**Every figure**", _markdown(report.table())]
     return "\n\n".join(parts) + "\n"
 
 

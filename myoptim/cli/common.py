@@ -7,7 +7,9 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -128,19 +130,104 @@ def parse_dtype(name: str | None) -> torch.dtype | None:
     return getattr(torch, name) if name else None
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print cells in columns; as wide as they need where the output is not a terminal."""
+def terminal_width() -> int | None:
+    """The columns of the terminal that is written to; None where the output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fitted(text: str, width: int | None = None, indent: str = "") -> str:
+    """Text in lines that fit, broken between words only; what was indented stays so.
+
+    Args:
+        text: one line or several.
+        width: by default that of the terminal; without one lines stay as they are.
+        indent: what the further lines of a broken one get more.
+    """
+    width = width or terminal_width()
+    if width is None:
+        return text
+    return "\n".join(_fitted_line(line, width, indent) for line in text.split("\n"))
+
+
+def _fitted_line(line: str, width: int, indent: str) -> str:
+    before = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line.lstrip(),
+        width,
+        initial_indent=before,
+        subsequent_indent=before + indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say(text: str, indent: str = "") -> None:
+    """Print text that fits the terminal."""
+    typer.echo(fitted(text, indent=indent))
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    keys: int = 1,
+    width: int | None = None,
+) -> None:
+    """Print cells in columns; as wide as they need where the output is not a terminal.
+
+    Where they do not fit beside one another, the columns that are left over follow in a further
+    table, which begins with the same keys. Cells are broken between words at most.
+
+    Args:
+        headings: of the columns.
+        rows: the cells.
+        keys: how many columns at the left say what a row is about.
+        width: by default that of the terminal.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, markup=False, highlight=False).print(table)
+    rows = list(rows)
+    bands = _bands(headings, rows, keys, width or terminal_width() or 10_000)
+    widest = max(_wide([*columns.values()]) for columns in bands)  # more where a number needs it
+    console = Console(width=widest, markup=False, highlight=False)
+    for columns in bands:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for place, wide in columns.items():
+            table.add_column(headings[place], justify="right", width=wide, overflow="fold")
+        for row in rows:
+            table.add_row(*(row[place] for place in columns))
+        console.print(table)
+
+
+def _bands(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], keys: int, width: int
+) -> list[dict[int, int]]:
+    """Which columns stand beside one another, and how wide each is.
+
+    A column is as wide as its heading if all of them fit so, else as its cells and the longest
+    word of the heading, and no wider than a line.
+    """
+    cells = [[row[place] for row in rows] for place in range(len(headings))]
+    whole = [max(map(len, [heading, *of])) for heading, of in zip(headings, cells, strict=True)]
+    first = {place: whole[place] for place in range(keys)}
+    if _wide(whole) <= width:
+        return [dict(enumerate(whole))]
+    bands: list[dict[int, int]] = [dict(first)]
+    for place in range(keys, len(headings)):
+        least = max(map(len, [*headings[place].split(), *" ".join(cells[place]).split(), ""]))
+        need = max(map(len, [*headings[place].split(), *cells[place]]))
+        room = width - _wide([*first.values(), 0])
+        need = max(least, min(need, room))
+        if len(bands[-1]) > keys and _wide([*bands[-1].values(), need]) > width:
+            bands.append(dict(first))
+        bands[-1][place] = need
+    return bands
+
+
+def _wide(columns: Sequence[int]) -> int:
+    """How wide a table of such columns is: a sign at each end, three between two columns."""
+    return sum(columns) + 3 * (len(columns) - 1) + 2
 
 
 def progress(description: str) -> Callable[[range], Iterable[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,9 @@ def compare(
     settings_b: Annotated[
         list[str] | None,
         typer.Option("--set-b", metavar="KEY=VALUE", help="The same, for B alone."),
+    ] = None,
+    csv: Annotated[
+        Path | None, common.output_file("--csv", "Write the distances after every step.")
     ] = None,
     plot: common.Plot = None,
     as_json: common.Json = False,
@@ -59,13 +63,16 @@ def compare(
         settings_b=common.parse_settings(settings_b),
         progress=common.progress("comparing"),
     )
+    if csv:
+        result.save_csv(csv)
     if plot:
         result.plot().savefig(plot)
     if as_json:
         common.print_json(result.as_dict())
     else:
-        typer.echo(str(result))
+        common.say(str(result), indent="    ")
         if result.max_ulp:
             common.print_table(*result.table())
+            common.say("\n".join(result.legend()))
     if not result.equal:
         raise typer.Exit(common.NEGATIVE)

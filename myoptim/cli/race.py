@@ -16,7 +16,7 @@ from myoptim.lab.errors import UsageError
 
 if TYPE_CHECKING:
     from myoptim.lab.problems import Problem
-    from myoptim.lab.race import Result
+    from myoptim.lab.race import Results
 
 
 def race(
@@ -86,28 +86,41 @@ def race(
     chosen = [load_problem(name) for name in common.parse_names(problems) or PROBLEMS]
     _need_different_names(chosen)
     racers = line_up(common.parse_names(optimizers), given, swept)
-    out.mkdir(parents=True, exist_ok=True)
-
     budgets = [_budget(problem, full) if steps is None else steps for problem in chosen]
     runs = len(racers) + sum(racer.twin() is not None for racer in racers)
     kept: dict[str, Any] = {"versions": versions(), "races": []}
     equal = True
-    for problem, budget in zip(chosen, budgets, strict=True):
-        with _progress(problem.name, runs * budget) as progress:
-            results = run_race(problem, racers, steps=budget, seed=seed, progress=progress)
-            drawn = _draw(problem, results, seed, out, gif, bool(swept)) if pictures else []
-        kept["races"].append(record(problem, results, seed, drawn))
-        (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-        equal &= not any(result.difference for result in results)
-        if not as_json:
-            _print_results(problem, results)
+    with _folder(out):
+        for problem, budget in zip(chosen, budgets, strict=True):
+            with _progress(problem.name, runs * budget) as progress:
+                results = run_race(problem, racers, steps=budget, seed=seed, progress=progress)
+                drawn = _draw(problem, results, seed, out, gif, bool(swept)) if pictures else []
+            kept["races"].append(record(problem, results, seed, drawn))
+            (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+            equal &= not any(result.difference for result in results)
+            if not as_json:
+                _print_results(problem, results)
 
     if as_json:
         common.print_json(kept)
     else:
-        typer.echo(f"Pictures and settings.json are in {out}.")
+        written = "Pictures and settings.json are" if pictures else "settings.json is"
+        common.say(f"{written} in {out}.")
     if not equal:
         raise typer.Exit(common.NEGATIVE)
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Generator[None]:
+    """Make a folder before the work is done; what is left empty is removed again."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in new:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
 
 
 def _need_different_names(problems: list[Problem]) -> None:
@@ -171,7 +184,7 @@ def _progress(name: str, total: int) -> Generator[Callable[[range], Iterable[int
 
 
 def _draw(
-    problem: Problem, results: list[Result], seed: int, out: Path, gif: bool, swept: bool
+    problem: Problem, results: Results, seed: int, out: Path, gif: bool, swept: bool
 ) -> list[Path]:
     from myoptim.lab.race import draw, draw_sweep, film
 
@@ -181,20 +194,6 @@ def _draw(
     return [picture, animated] if animated else [picture]
 
 
-def _print_results(problem: Problem, results: list[Result]) -> None:
-    typer.echo(f"\n{problem.title}   [{problem.name}]\n{problem.formula}\n{problem.look_at}")
-    headings = ["optimizer", "lr", "steps", "final loss", "distance", "all bits as torch's"]
-    common.print_table(headings, [_row(result) for result in results])
-
-
-def _row(result: Result) -> list[str]:
-    finish = result.finish
-    at = f", at step {finish.diverged_at}" if finish.diverged_at else ""
-    return [
-        result.racer.label,
-        "" if finish.lr is None else f"{finish.lr:.4g}",
-        str(finish.steps),
-        f"{finish.loss:.6g}{at}",
-        "" if result.distance is None else f"{result.distance:.3g}",
-        {None: "", "": "yes"}.get(result.difference, f"NO: {result.difference}"),
-    ]
+def _print_results(problem: Problem, results: Results) -> None:
+    common.say(f"\n{problem.title}   [{problem.name}]\n{problem.formula}\n{problem.look_at}")
+    common.print_table(*results.table())

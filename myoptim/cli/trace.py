@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +12,6 @@ from myoptim.cli import common
 
 if TYPE_CHECKING:
     from myoptim.lab.trace import Row
-
-_ALL_ROWS = 100
-_SOME_ROWS = 50
 
 
 def trace(
@@ -48,8 +42,8 @@ def trace(
 ) -> None:
     """Show what an optimizer does at every step.
 
-    Each row shows parameters, loss, gradients and state as they stand before its update. Steps
-    count from 1.
+    Each row shows parameters, loss, gradients and state as they stand before its update, the last
+    one what stands at the end. Steps count from 1.
 
     Example: myoptim trace SGD square --lr 0.1 --steps 30
 
@@ -75,32 +69,20 @@ def trace(
     if as_json:
         common.print_json(result.as_dict())
         return
-    words = ", ".join(f"{key}={value!r}" for key, value in result.settings.items())
-    typer.echo(f"{result.optimizer}({words}) on {result.problem.formula}")
-    headings, rows = result.table()
-    many = len(rows) > _ALL_ROWS
-    chosen = slice(None, None, every or (math.ceil(len(rows) / _SOME_ROWS) if many else 1))
+    every = every or result.every
+    common.say(result.title)
     if narrate:
-        _print_story(result.rows[chosen])
+        _print_story(result.rows[::every])
     else:
-        common.print_table(headings, rows[chosen])
+        common.print_table(*result.table(every))
+    for note in result.notes(every):
+        common.say(f"{note} --every 1 shows all.")
 
 
 def _print_story(rows: Sequence[Row]) -> None:
     """A block for each step, in lines that fit the terminal and break no number."""
     from myoptim.lab.narrate import blocks
 
-    width = shutil.get_terminal_size().columns
     for row in rows:
         for line in blocks(row.statements):
-            indent = " " * (len(line) - len(line.lstrip()))
-            typer.echo(
-                textwrap.fill(
-                    line.lstrip(),
-                    width,
-                    initial_indent=indent,
-                    subsequent_indent=indent + "    ",
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-            )
+            typer.echo(common.fitted(line, common.terminal_width() or 80, indent="    "))

@@ -34,13 +34,20 @@ import myoptim
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.race import versions
 from myoptim.lab.resolve import takers_of_vectors
+from myoptim.lab.tables import as_html
+from myoptim.lab.values import counted
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
 
 #: Whose step is timed, in the order of the columns.
 COLUMNS = ("ours", "ours fused", "torch", "torch foreach", "torch fused")
 
+#: What each kind of ratio compares.
+AGAINST = {"default": "default / torch's default", "fused": "fused / torch's best"}
+
 DEVICES = ("cpu", "cuda")
+
+_CELL = ("size", "optimizer")
 
 #: Steps before any is measured: state is made, kernels are compiled and loaded.
 WARM_UP = 3
@@ -157,6 +164,19 @@ class Timing:
             ratios["fused"] = took["ours fused"] / best
         return ratios
 
+    def ratio(self, kind: str) -> str:
+        """One of the ratios to read; empty where there is none."""
+        return f"{self.ratios[kind]:.2f}" if kind in self.ratios else ""
+
+    def cells(self) -> list[str]:
+        """The cells of a table: the columns in milliseconds, the ratios, the rounds."""
+        medians = [self.seconds.get(column) for column in COLUMNS]
+        return [
+            *("" if median is None else f"{median * 1e3:.3f}" for median in medians),
+            *map(self.ratio, AGAINST),
+            str(self.rounds),
+        ]
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -224,6 +244,51 @@ class Report:
                 spent[name] = spent.get(name, 0.0) + timing.compile_seconds
         return spent
 
+    def __repr__(self) -> str:
+        sizes, optimizers = (len({getattr(m, of) for m in self.memory}) for of in _CELL)
+        means = (f"{kind} {s.geometric_mean:.2f}" for kind, s in self.summaries().items())
+        found = f"{', '.join(means)} of torch's time" if self.timings else "memory alone"
+        return f"<bench of {counted(optimizers, 'optimizer')} on {counted(sizes, 'size')}: {found}>"
+
+    def _repr_html_(self) -> str:
+        return as_html("", *self.table(), notes=self.legend())
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Column headings and a row for each size and optimizer."""
+        timings = {(timing.size, timing.optimizer): timing for timing in self.timings}
+        headings = [*_CELL, "ours MB", "torch MB"]
+        if timings:
+            headings[2:2] = [*COLUMNS, *(f"{kind} ratio" for kind in AGAINST), "steps"]
+        untimed = [""] * (len(headings) - 4)
+        rows: list[list[str]] = []
+        for memory in self.memory:
+            timing = timings.get((memory.size, memory.optimizer))
+            times = timing.cells() if timing else untimed
+            taken = [megabytes(memory.ours), megabytes(memory.torch)]
+            rows.append([memory.size, memory.optimizer, *times, *taken])
+        return headings, rows
+
+    def legend(self) -> list[str]:
+        """The sums of it all, and what it was measured on."""
+        lines = [
+            "MB: what a default step takes beyond parameters, gradients and state, at its peak."
+        ]
+        if self.timings:
+            lines.insert(0, "Times: medians, in milliseconds. Ratios: ours / torch's.")
+        for kind, summary in self.summaries().items():
+            lines.append(
+                f"{AGAINST[kind]}: geometric mean {summary.geometric_mean:.2f}, "
+                f"worst {summary.worst:.2f} ({summary.size}, {summary.optimizer})."
+            )
+        compiling = [f"{name} {spent:.1f} s" for name, spent in self.compile_seconds().items()]
+        if compiling:
+            lines.append(f"Compiling fused, not in the times: {', '.join(compiling)}.")
+        lines.append(
+            f"On: {self.device}, threads: {self.threads}, torch {self.versions['torch']}, "
+            f"Python {self.versions['python']}."
+        )
+        return lines
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON. Times are in seconds, memory is in bytes."""
         sizes = dict.fromkeys(memory.size for memory in self.memory)
@@ -247,6 +312,11 @@ class Report:
             "summaries": {kind: asdict(summary) for kind, summary in self.summaries().items()},
             "compile_seconds": self.compile_seconds(),
         }
+
+
+def megabytes(count: int | None) -> str:
+    """Bytes to read; empty where there are none."""
+    return "" if count is None else f"{count / 1e6:.2f}"
 
 
 def summarize(timings: Sequence[Timing], kind: str) -> Summary:

@@ -11,11 +11,13 @@ of the rule counts. With a problem, each follows its own path.
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,6 +43,7 @@ from myoptim.lab.resolve import (
     skips_missing,
     user_code,
 )
+from myoptim.lab.tables import as_html
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import NAN_DISTANCE, ulp_distance
 
@@ -72,6 +75,8 @@ _MATCH = 0.02
 # Relative distances up to this many machine epsilons are called rounding: some twenty operations
 # a step, over a short run.
 _ROUNDING = 64
+# More units in the last place than these say less than the difference itself.
+_COUNTABLE = 9_999
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,12 @@ class Divergence:
     b: float | tuple[float, float]
     ulp: int
 
+    @property
+    def difference(self) -> float:
+        """|a - b|."""
+        a, b = (complex(*x) if isinstance(x, tuple) else x for x in (self.a, self.b))
+        return abs(a - b)
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -107,13 +118,25 @@ class Distances:
     Attributes:
         step: from 1.
         ulps: for each quantity, the largest distance over all parameters and elements.
+        differences: for each quantity, the largest |a - b|; infinite where only one was finite.
         relative: the largest |a - b| of any quantity, divided by the largest |a| that its tensor
             has held up to this step: where a sum cancels to nearly 0, many ulp are still little.
     """
 
     step: int
     ulps: dict[str, int]
+    differences: dict[str, float]
     relative: float
+
+    def cell(self, quantity: str) -> str:
+        """The distance of a quantity to read: in ulp, or |a - b| where those are too many."""
+        if quantity not in self.ulps:
+            return ""
+        return _size(self.ulps[quantity], self.differences[quantity])
+
+    def is_gross(self, quantity: str) -> bool:
+        """Whether ulp would say less than the difference itself."""
+        return _COUNTABLE < self.ulps.get(quantity, 0) < NAN_DISTANCE
 
 
 @dataclass(frozen=True)
@@ -182,18 +205,45 @@ class Comparison:
             "notes": list(self.notes),
         }
 
+    def __repr__(self) -> str:
+        found = self._verdict() if self.equal else f"they differ from step {self._first.step} on."
+        return f"<comparison of {self.a} and {self.b}: {found.removesuffix('.')}>"
+
     def __str__(self) -> str:
         """The finding in sentences."""
         verdict = f"A = {self.a}, B = {self.b}: {self._verdict()}"
-        return "\n".join([verdict, *(f"Note: {note}" for note in self.notes)])
+        found = "" if self.equal else self._describe(self._first)
+        notes = (f"Note: {note}" for note in self.notes)
+        return "\n".join(filter(None, [verdict, found, *self.settings(), *notes]))
+
+    def _repr_html_(self) -> str:
+        title = f"A = {self.a}, B = {self.b}: {self._verdict()}"
+        notes = [*str(self).splitlines()[1:], *(self.legend() if self.max_ulp else ())]
+        headings, rows = self.table() if self.max_ulp else ([], [])
+        return as_html(title, headings, rows, notes)
+
+    def settings(self) -> list[str]:
+        """The hyper-parameters: those that both had, then those of each alone."""
+        both = {k: v for k, v in self.settings_a.items() if self.settings_b.get(k, _ABSENT) == v}
+        sides = {"both": both, "A": self.settings_a, "B": self.settings_b}
+        lines = {
+            name: _in_words({k: v for k, v in given.items() if given is both or k not in both})
+            for name, given in sides.items()
+        }
+        return [f"Settings of {name}: {words}." for name, words in lines.items() if words]
 
     def _verdict(self) -> str:
         steps = f"over {len(self.growth)} steps"
         if self.max_ulp == 0:
             return f"equal bits {steps}."
-        if self.first_divergence is None:
+        if self.equal:
             return f"equal up to {self.max_ulp:,} ulp {steps} ({self.tolerance:,} allowed)."
-        return f"they differ.\n{self._describe(self.first_divergence)}"
+        return "they differ."
+
+    @property
+    def _first(self) -> Divergence:
+        assert self.first_divergence is not None
+        return self.first_divergence
 
     def _describe(self, at: Divergence) -> str:
         place = at.param + (f"[{', '.join(map(str, at.index))}]" if at.index else "")
@@ -201,15 +251,45 @@ class Comparison:
         what = "the parameter itself" if at.quantity == PARAM else f"the buffer {at.quantity}"
         what += f" ({other} in B)" if other != at.quantity else ""
         relative = max(row.relative for row in self.growth)
+        largest = max(max(row.differences.values()) for row in self.growth)
         size = "no more than rounding" if self.only_rounding else "more than rounding"
+        distance = _size(self.max_ulp, largest, "|a - b| = ")
         return (
             f"First divergence: step {at.step}, {place}, in {what}:\n"
             f"  A  {at.a!r}\n"
             f"  B  {at.b!r}\n"
-            f"  distance: {_ulp(at.ulp)}\n"
-            f"Largest distance over {len(self.growth)} steps: {_ulp(self.max_ulp)}, "
-            f"relative {relative:.1e}: {size}."
+            f"  distance: {_size(at.ulp, at.difference, '|a - b| = ')}\n"
+            f"Largest distance over {len(self.growth)} steps: {distance}, "
+            f"relative {relative:.2g}: {size}."
         )
+
+    def legend(self) -> list[str]:
+        """What the numbers of the table are."""
+        gross = any(row.is_gross(name) for row in self.growth for name in row.ulps)
+        plain = f"Numbers without a unit are |a - b|, where that is more than {_COUNTABLE:,} ulp."
+        return [
+            *([plain] if gross else []),
+            "relative: the largest |a - b| of any quantity beside the largest |a| that its tensor "
+            f"has held up to this step. Up to {self._rounding:.2g} it is called rounding.",
+        ]
+
+    def save_csv(self, path: Path | str) -> None:
+        """Write a row for every step: for each quantity `NAME ulp` and `NAME difference`, and
+        `relative`."""
+        rows = [
+            {
+                "step": row.step,
+                **{f"{name} ulp": ulp for name, ulp in row.ulps.items()},
+                **{f"{name} difference": value for name, value in row.differences.items()},
+                "relative": row.relative,
+            }
+            for row in self.growth
+        ]
+        columns = sorted(dict.fromkeys(key for row in rows for key in row), key=_column_order)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
     def table(self, at_most: int = 20) -> tuple[list[str], list[list[str]]]:
         """How the distance grows: column headings and, for some of the steps, the cells to read.
@@ -222,8 +302,8 @@ class Comparison:
         cells = [
             [
                 str(row.step),
-                *(_ulp(row.ulps[name]) if name in row.ulps else "" for name in quantities),
-                f"{row.relative:.1e}",
+                *map(row.cell, quantities),
+                f"{row.relative:.2g}",
             ]
             for row in self._some(at_most)
         ]
@@ -277,8 +357,23 @@ class Comparison:
         return _ROUNDING * torch.finfo(self.dtype).eps
 
 
-def _ulp(distance: int) -> str:
-    return "NaN in one of them" if distance == NAN_DISTANCE else f"{distance:,} ulp"
+def _size(ulp: int, difference: float, what: str = "") -> str:
+    """A distance to read: in ulp or, after what it is, the difference."""
+    if ulp == NAN_DISTANCE:
+        return "NaN in one of them"
+    return f"{ulp:,} ulp" if ulp <= _COUNTABLE else f"{what}{difference:.4g}"
+
+
+_ABSENT = object()
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in settings.items())
+
+
+def _column_order(name: str) -> int:
+    """Step, quantities as they come, relative."""
+    return {"step": 0, "relative": 2}.get(name, 1)
 
 
 def compare(
@@ -608,6 +703,7 @@ def _differences(
     scales: dict[tuple[str, str], float] = {}
     for number, (step_a, step_b) in enumerate(zip(a, b, strict=True), 1):
         ulps: dict[str, int] = {}
+        apart: dict[str, float] = {}
         relative = 0.0
         for name, quantity, x, y in _quantities(step_a.after, step_b.after, names, buffers):
             distance = ulp_distance(x, y)
@@ -615,12 +711,14 @@ def _differences(
                 continue
             largest = int(distance.max())
             ulps[quantity] = max(ulps.get(quantity, 0), largest)
+            difference = _largest_difference(x, y)
+            apart[quantity] = max(apart.get(quantity, 0.0), difference)
             scale = max(scales.get((name, quantity), 0.0), _largest(x))
             scales[name, quantity] = scale
-            relative = max(relative, _largest_difference(x, y) / scale if scale else 0.0)
+            relative = max(relative, difference / scale if scale else 0.0)
             if first is None and largest > tolerance:
                 first = _divergence(number, name, quantity, x, y, distance > tolerance)
-        growth.append(Distances(number, ulps, relative))
+        growth.append(Distances(number, ulps, apart, relative))
     return growth, first
 
 

@@ -34,7 +34,6 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,9 +41,8 @@ from myoptim.lab import formulas
 from myoptim.lab.errors import UsageError
 from myoptim.lab.resolve import rule_of, rules_of
 from myoptim.lab.source import Source, Statement, read_source
-
-#: So many elements of a tensor are shown; all are kept.
-_SHOWN = 4
+from myoptim.lab.tables import Html, as_html
+from myoptim.lab.values import as_plain, counted, shown
 
 #: Flags under which one statement is not run on one parameter, or not on its numbers.
 _TOGETHER = ("foreach", "fused")
@@ -71,7 +69,7 @@ class Told:
 
     def as_dict(self) -> dict[str, Any]:
         """The statement as JSON holds it; every tensor is a flat list."""
-        values = {name: _plain(value) for name, value in self.values.items()}
+        values = {name: as_plain(value) for name, value in self.values.items()}
         return {
             "param": self.param,
             "code": self.code,
@@ -100,13 +98,13 @@ class Story:
         return "\n".join(blocks(self.told))
 
     def __repr__(self) -> str:
-        steps = {told.step for told in self.told}
-        return f"<story of {len(self.told)} statements in {len(steps)} steps>"
+        steps = counted(len({told.step for told in self.told}), "step")
+        return f"<story of {counted(len(self.told), 'statement')} in {steps}>"
 
     def _repr_html_(self) -> str:
         """A table for a notebook, with typeset formulas."""
-        heading = "<tr><th>step</th><th>parameter</th><th>formula</th><th>code</th><th></th></tr>"
-        return f"<table>{heading}{''.join(map(_html_row, self.told))}</table>"
+        headings = ["step", "parameter", "formula", "code", "values"]
+        return as_html("", headings, map(_html_row, self.told), align="left")
 
 
 def blocks(told: Iterable[Told]) -> Iterator[str]:
@@ -119,32 +117,11 @@ def blocks(told: Iterable[Told]) -> Iterator[str]:
         yield from ("  " + line for line in one.lines())
 
 
-def shown(value: Any) -> str:
-    """A number or the first numbers of a tensor."""
-    if not isinstance(value, Tensor):
-        return f"{value:.7g}" if isinstance(value, float) else repr(value)
-    numbers = np.asarray(_plain(value)).ravel()
-    rest = ", …" if numbers.size > _SHOWN else ""
-    return ", ".join(f"{number:.7g}" for number in numbers[:_SHOWN].tolist()) + rest
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    value = value.to_dense() if value.is_sparse else value
-    value = torch.view_as_real(value) if value.is_complex() else value
-    numbers = value.double() if value.is_floating_point() else value
-    return numbers.item() if not value.dim() else numbers.ravel().tolist()
-
-
-def _html_row(told: Told) -> str:
+def _html_row(told: Told) -> list[str]:
     formula = f"${formulas.parse(told.formula).latex}$" if told.formula else ""
-    values = "<br>".join(
-        html.escape(f"{name} = {shown(value)}") for name, value in told.values.items()
-    )
-    code = f"<code>{html.escape(told.code)}</code>"
-    cells = [str(told.step), html.escape(told.param or ""), formula, code, values]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    code = Html(f"<code>{html.escape(told.code)}</code>")
+    values = "\n".join(f"{name} = {shown(value)}" for name, value in told.values.items())
+    return [str(told.step), told.param or "", formula, code, values]
 
 
 @contextlib.contextmanager
@@ -171,7 +148,7 @@ def narrate(optimizer: Any, names: Mapping[str, Tensor] | None = None) -> Genera
         if flags:
             raise UsageError(f"a step that is {flags[0]} cannot be narrated: set {flags[0]}=False")
     story = Story()
-    teller = _Teller(story, _roots(optimizer), names or _names(groups))
+    teller = _Teller(story, _roots(optimizer), names or parameter_names(groups))
     before = [{key: group[key] for key in _TOGETHER if key in group} for group in groups]
     for group, kept in zip(groups, before, strict=True):
         group.update(dict.fromkeys(kept, False))
@@ -230,7 +207,8 @@ def _roots(optimizer: Any) -> set[CodeType]:
     return roots
 
 
-def _names(groups: list[dict[str, Any]]) -> dict[str, Tensor]:
+def parameter_names(groups: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """The parameters by the names that the optimizer was given, or by those of their places."""
     return {
         (group["param_names"][j] if "param_names" in group else f"{i}.{j}"): param
         for i, group in enumerate(groups)

@@ -34,8 +34,10 @@ from myoptim.lab.resolve import (
     takers_of_vectors,
     user_code,
 )
+from myoptim.lab.tables import as_html
 from myoptim.lab.trace import backward, check_steps, problem_rate
 from myoptim.lab.ulp import ulp_distance
+from myoptim.lab.values import counted
 from myoptim.optimizer import declaration_of
 
 if TYPE_CHECKING:
@@ -139,6 +141,44 @@ class Result:
             "difference": self.difference or None,
         }
 
+    def row(self) -> list[str]:
+        """The cells of a table."""
+        finish = self.finish
+        at = f", at step {finish.diverged_at}" if finish.diverged_at else ""
+        return [
+            self.racer.label,
+            "" if finish.lr is None else f"{finish.lr:.4g}",
+            str(finish.steps),
+            f"{finish.loss:.6g}{at}",
+            "" if self.distance is None else f"{self.distance:.3g}",
+            {None: "", "": "yes"}.get(self.difference, f"NO: {self.difference}"),
+        ]
+
+
+class Results(list[Result]):
+    """How all racers did on a problem, in the order of the line-up."""
+
+    def __init__(self, problem: Problem, results: Iterable[Result]) -> None:
+        super().__init__(results)
+        self.problem = problem
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Column headings and a row for each racer."""
+        headings = ["optimizer", "lr", "steps", "final loss", "distance", "all bits as torch's"]
+        return headings, [result.row() for result in self]
+
+    def __repr__(self) -> str:
+        best = min(self, key=lambda result: _or_infinite(result.finish.loss), default=None)
+        found = f", lowest loss {best.finish.loss:.6g} of {best.racer.label}" if best else ""
+        return f"<race of {counted(len(self), 'optimizer')} on {self.problem.name}{found}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(f"{self.problem.title}: {self.problem.formula}", *self.table())
+
+
+def _or_infinite(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
@@ -185,7 +225,7 @@ def race(
     steps: int | None = None,
     seed: int = 0,
     progress: Callable[[range], Iterable[int]] = iter,
-) -> list[Result]:
+) -> Results:
     """Run every racer, and its twin if it has one, for the same number of steps.
 
     Each has its own fresh parameters, minibatches and random numbers, all from the same seed.
@@ -217,7 +257,7 @@ def race(
         difference = _difference(finish, torchs) if torchs else None
         left = distance(finish.params, minima)
         results.append(Result(racer, finish, torchs, left, difference))
-    return results
+    return Results(problem, results)
 
 
 def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> Finish:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from myoptim.lab.errors import UsageError
@@ -35,13 +35,17 @@ from myoptim.lab.resolve import (
     resolve,
     user_code,
 )
+from myoptim.lab.tables import as_html
+from myoptim.lab.values import Array, as_array, as_plain, counted, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[Any]
 Arrays = dict[str, Array]
+
+_ALL_ROWS = 100  # up to so many are shown all,
+_SOME_ROWS = 50  # of more about so many
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ class Row:
     state: dict[str, Arrays]
     statements: Sequence[Told] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON holds it, without the statements."""
+        return {
+            "step": self.step,
+            "loss": self.loss,
+            "params": _lists(self.params),
+            "grads": _lists(self.grads),
+            "state": {name: _lists(buffers) for name, buffers in self.state.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -75,6 +89,7 @@ class Trace:
         settings: the hyper-parameters that were given; all others had their defaults.
         seed: what the problem was started with.
         rows: one for each step, before its update.
+        end: what stands after the last step, as a row for the step that would follow.
     """
 
     optimizer: str
@@ -82,6 +97,7 @@ class Trace:
     settings: dict[str, Any]
     seed: int
     rows: Sequence[Row]
+    end: Row
 
     @property
     def steps(self) -> Array:
@@ -124,33 +140,61 @@ class Trace:
             "seed": self.seed,
             "shapes": {name: list(value.shape) for name, value in first.items()},
             "rows": [
-                {
-                    "step": row.step,
-                    "loss": row.loss,
-                    "params": _lists(row.params),
-                    "grads": _lists(row.grads),
-                    "state": {name: _lists(buffers) for name, buffers in row.state.items()},
-                    **({"statements": [t.as_dict() for t in row.statements]} if narrated else {}),
-                }
+                row.as_dict()
+                | ({"statements": [t.as_dict() for t in row.statements]} if narrated else {})
                 for row in self.rows
             ],
+            "end": self.end.as_dict(),
         }
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Column headings and, for each step, the cells to read; without the state's own step."""
-        params = list(self.rows[0].params)
-        buffers = [(p, name) for p in params for name in self.buffers(p) if name != "step"]
+    @property
+    def title(self) -> str:
+        """What ran on what."""
+        words = ", ".join(f"{key}={value!r}" for key, value in self.settings.items())
+        return f"{self.optimizer}({words}) on {self.problem.formula}"
+
+    def __repr__(self) -> str:
+        steps = counted(len(self.rows), "step")
+        return (
+            f"<trace of {self.optimizer} on {self.problem.name}: {steps}, "
+            f"loss {self.rows[0].loss:.6g} to {self.end.loss:.6g}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return as_html(self.title, *self.table(self.every), notes=self.notes(self.every))
+
+    @property
+    def every(self) -> int:
+        """Which part of the steps is enough to read: 1 for all, k for every k-th."""
+        many = len(self.rows) > _ALL_ROWS
+        return math.ceil(len(self.rows) / _SOME_ROWS) if many else 1
+
+    def notes(self, every: int = 1) -> list[str]:
+        """What to know of a table of every so many steps."""
+        if every == 1 or len(self.rows) == 1:
+            return []
+        return [f"One step in {every} is shown, of {len(self.rows):,}."]
+
+    def table(self, every: int = 1) -> tuple[list[str], list[list[str]]]:
+        """Column headings and, for every so many steps, the cells to read.
+
+        The last row is what stands after the last step. The state's own step is left out.
+        """
+        rows = [*self.rows[::every], self.end]
+        params = list(self.end.params)
+        names = {p: dict.fromkeys([*self.buffers(p), *self.end.state[p]]) for p in params}
+        buffers = [(p, name) for p in params for name in names[p] if name != "step"]
         headings = ["step", *params, "loss", *(f"gradient of {name}" for name in params)]
         headings += [f"{name} of {param}" for param, name in buffers]
         cells = [
             [
-                str(row.step),
+                "end" if row is self.end else str(row.step),
                 *(_cell(row.params[name]) for name in params),
                 f"{row.loss:.6g}",
                 *(_cell(row.grads.get(name)) for name in params),
                 *(_cell(row.state[param].get(name)) for param, name in buffers),
             ]
-            for row in self.rows
+            for row in rows
         ]
         return headings, cells
 
@@ -238,13 +282,16 @@ def trace(
         run = problem.start(seed, dtype=dtype)
         instance = construct(cls, list(run.params.values()), settings, label)
         story = stack.enter_context(narrate(instance, run.params)) if narrated else Story()
-        for step in progress(range(1, check_steps(steps, problem.steps) + 1)):
+        steps = check_steps(steps, problem.steps)
+        for step in progress(range(1, steps + 1)):
             closure = functools.partial(backward, run, f"{problem.name} before step {step}")
             rows.append(_row(step, closure(), run.params, instance))
             with user_code(f"step {step} of {label}"):
                 advance(instance, closure)
             rows[-1] = replace(rows[-1], statements=story.step(step))
-    return Trace(label, problem, settings, seed, rows)
+        last = backward(run, f"{problem.name} after step {steps}")
+        end = _row(steps + 1, last, run.params, instance)
+    return Trace(label, problem, settings, seed, rows, end)
 
 
 def check_steps(steps: int | None, default: int) -> int:
@@ -279,20 +326,13 @@ def _row(step: int, loss: Tensor, params: Mapping[str, Tensor], optimizer: Any) 
     return Row(
         step,
         loss.item(),
-        {name: _array(param) for name, param in params.items()},
-        {name: _array(grad) for name, grad in grads.items() if grad is not None},
+        {name: as_array(param) for name, param in params.items()},
+        {name: as_array(grad) for name, grad in grads.items() if grad is not None},
         {
-            name: {key: _array(value) for key, value in read_state(optimizer, param).items()}
+            name: {key: as_array(value) for key, value in read_state(optimizer, param).items()}
             for name, param in params.items()
         },
     )
-
-
-def _array(tensor: Tensor) -> Array:
-    """A copy as a numpy array; bfloat16, which numpy lacks, as the same numbers in float32."""
-    tensor = tensor.detach().cpu()
-    tensor = tensor.to_dense() if tensor.is_sparse else tensor
-    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
 
 
 def _stack(name: str, arrays: Sequence[Array | None]) -> Array:
@@ -304,7 +344,7 @@ def _stack(name: str, arrays: Sequence[Array | None]) -> Array:
 
 
 def _lists(arrays: Arrays) -> dict[str, list[Any]]:
-    return {name: array.ravel().tolist() for name, array in arrays.items()}
+    return {name: as_plain(array.ravel()) for name, array in arrays.items()}
 
 
 _MAX_LINES = 10
@@ -323,14 +363,8 @@ def _draw(axes: Axes, series: Mapping[str, Array]) -> None:
     axes.legend(frameon=False, fontsize="small")
 
 
-_CELL_NUMBERS = 4
-
-
 def _cell(array: Array | None) -> str:
-    if array is None:
-        return ""
-    numbers = [f"{number:.6g}" for number in array.ravel()[:_CELL_NUMBERS].tolist()]
-    return ", ".join(numbers) + (", …" if array.size > _CELL_NUMBERS else "")
+    return "" if array is None else shown(array)
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from myoptim.cli import app
 from myoptim.course import gradescope, kit
 from myoptim.course.check import check
+from myoptim.course.mistakes import CATALOGUE, forms, source
 from myoptim.course.mistakes import find as find_mistake
-from myoptim.course.mistakes import forms, source
 from myoptim.course.settings import CRITERIA, Settings, read_settings
 from myoptim.lab.errors import UsageError
 
@@ -39,13 +39,25 @@ def submissions(tmp_path):
 def test_explain_lists_and_explains():
     code, listed = run("explain")
     assert code == 0
-    assert "eps-inside-sqrt" in listed
+    groups = [block.splitlines() for block in listed.split("\n\n")]
+    (adams,) = [rows for heading, *rows in groups if heading == "In Adam, AdamW"]
+    kinds = {row.split()[0]: row.split()[1] for row in adams}
+    assert (kinds["bc-linear"], kinds["eps-hat"]) == ("bug", "dialect")
+    assert groups[-1][0] == "In all of them"
+    assert sum(len(rows) for _, *rows in groups) == len(CATALOGUE)
     code, text = run("explain", "eps-inside-sqrt", "--json")
     told = json.loads(text)
     assert code == 0
     assert told["kind"] == "dialect"
     assert "(s + eps).sqrt()" in told["diff"]["Adagrad"]
-    assert run("explain", "eps-inside-sqr")[0] == 2
+
+
+def test_explain_names_the_nearest_of_a_wrong_id():
+    result = CliRunner().invoke(app, ["explain", "no-bias"])
+    assert result.exit_code == 2
+    said = f"did you mean no-bias-correction or no-eps? ({len(CATALOGUE)} are known.)\n"
+    assert result.stderr.endswith(said)
+    assert "did you mean " in CliRunner().invoke(app, ["explain", "0"]).stderr
 
 
 def test_grade(submissions, tmp_path):

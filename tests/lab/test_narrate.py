@@ -127,7 +127,7 @@ def test_parameters_in_a_group_are_told_apart_and_flags_come_back() -> None:
     assert [told.param for told in story.told] == ["a", "a", "b", "b", "c", "c"]
     assert optimizer.param_groups[0]["fused"] is True
     assert optimizer.param_groups[0]["foreach"] is None
-    assert repr(story) == "<story of 6 statements in 1 steps>"
+    assert repr(story) == "<story of 6 statements in 1 step>"
     assert story._repr_html_().count("<tr>") == 7
     told = len(story.told)
     optimizer.step()

@@ -239,8 +239,26 @@ def test_nan_does_not_crash(run, own, tmp_path):
 
 
 def test_no_pictures(run, tmp_path):
-    assert run("--problems", "square", "--steps", "2", "--no-pictures").exit_code == 0
+    result = run("--problems", "square", "--steps", "2", "--no-pictures")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(f"\nsettings.json is in {tmp_path / 'out'}.\n")
+    assert "Pictures" not in result.stdout
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["settings.json"]
+
+
+def test_an_interrupted_race_leaves_no_empty_folder(tmp_path, own, monkeypatch):
+    def interrupted(*_, **__):
+        assert (tmp_path / "a" / "b").is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("myoptim.lab.race.race", interrupted)
+    arguments = ["race", "--problems", "square", "--out", str(tmp_path / "a" / "b")]
+    assert CliRunner().invoke(app, arguments).exit_code == 130
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "kept").touch()
+    CliRunner().invoke(app, arguments)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["kept"]
 
 
 def test_gif(run, tmp_path):

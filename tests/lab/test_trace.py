@@ -140,7 +140,11 @@ def test_csv_reads_back_to_the_same_numbers(tmp_path):
 def test_the_table_says_what_the_row_holds():
     headings, rows = trace("Momentum", "square", settings={"lr": 0.1}, steps=2).table()
     assert headings == ["step", "x", "loss", "gradient of x", "momentum_buffer of x"]
-    assert rows == [["1", "5, 10", "125", "10, 20", ""], ["2", "4, 8", "80", "8, 16", "10, 20"]]
+    assert rows == [
+        ["1", "5, 10", "125", "10, 20", ""],
+        ["2", "4, 8", "80", "8, 16", "10, 20"],
+        ["end", "2.3, 4.6", "26.45", "4.6, 9.2", "17, 34"],
+    ]
 
 
 def test_long_vectors_are_cut_in_the_table(tmp_path):
