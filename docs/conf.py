@@ -32,6 +32,7 @@ extensions = [
     "playground",
     "commands",
     "reference",
+    "runs",
     "samples",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]

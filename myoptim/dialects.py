@@ -24,12 +24,22 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from myoptim.algorithms.adadelta import adadelta
 from myoptim.algorithms.adam import adam
 from myoptim.algorithms.adam import buffer_names as adam_buffer_names
+from myoptim.algorithms.radam import rectified
 from myoptim.algorithms.sgd import buffer_names as sgd_buffer_names
 from myoptim.algorithms.weight_decay import coupled, coupled_or_decoupled, decays, decoupled
 from myoptim.declaration import Declaration
-from myoptim.hyperparameters import ANY_NUMBER, AT_LEAST_ZERO, BETAS, EPSILON, LEARNING_RATE, Group
+from myoptim.hyperparameters import (
+    ANY_NUMBER,
+    AT_LEAST_ZERO,
+    BETAS,
+    EPSILON,
+    LEARNING_RATE,
+    Group,
+    Range,
+)
 from myoptim.rules import ElementwiseRule
 
 # The rules ------------------------------------------------------------------------------------
@@ -184,6 +194,57 @@ def optax_amsgrad(
     root = max_corrected_sq.clamp_min_(corrected).sqrt()  #             v̄ ← max(v̄, v̂)
     step_size = lr / (1 - beta1**step)  #                               η / (1 − β₁ᵗ)
     param.addcdiv_(exp_avg, root.add_(eps), value=-step_size)  #        θ ← θ − η m̂ / (√v̄ + ε)
+
+
+def keras_adamax(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_inf: Tensor,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    bias_correction: bool,
+) -> None:
+    """One step of Adamax whose ε is added after the maximum: θ = param, g = grad, m = exp_avg,
+    u = exp_inf, t = step (1 at first), η = lr, (β₁, β₂) = betas, ε = eps."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    exp_inf.mul_(beta2).clamp_min_(grad.abs())  #                       u ← max(β₂ u, |g|)
+    if bias_correction:
+        step_size = lr / (1 - beta1**step)  #                           η′ = η / (1 − β₁ᵗ)
+    else:
+        step_size = lr  #                                               η′ = η
+    param.addcdiv_(exp_avg, exp_inf.add(eps), value=-step_size)  #      θ ← θ − η′ m / (u + ε)
+
+
+def optax_radam(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of RAdam whose ε is added after the correction: θ = param, g = grad, m = exp_avg,
+    v = exp_avg_sq, t = step (1 at first), η = lr, (β₁, β₂) = betas, ε = eps; v̂ = v / (1 − β₂ᵗ),
+    r = √((ρ − 4) (ρ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρ))."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)  #     v ← β₂ v + (1 − β₂) g²
+    update = exp_avg.div(1 - beta1**step).mul_(lr)  #                   Δ = η m / (1 − β₁ᵗ)
+    correction = 1 - beta2**step  #                                     1 − β₂ᵗ
+    longest = 2 / (1 - beta2) - 1  #                                    ρ∞ = 2 / (1 − β₂) − 1
+    length = longest - 2 * step * beta2**step / correction  #           ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ)
+    if length >= 5:
+        root = exp_avg_sq.div(correction).sqrt_().add_(eps)  #          √v̂ + ε
+        update.div_(root).mul_(rectified(length, longest))  #           Δ ← Δ r / (√v̂ + ε)
+    param.add_(update, alpha=-1)  #                                     θ ← θ − Δ
 
 
 def paper_shrink(param: Tensor, grad: Tensor, *, weight_decay: float) -> Tensor:
@@ -694,6 +755,141 @@ class PaperAdamW(ElementwiseRule):
         super().__init__(params, defaults)
 
 
+class KerasAdadelta(ElementwiseRule):
+    r"""`Adadelta` of Keras: the rule of `Adadelta`, and weight decay beside it.
+
+    .. math::
+        \theta_t = (1 - \eta\lambda)\,\theta_{t-1} - \eta\, \Delta_t
+
+    Equal to `Adadelta` as long as weights do not decay.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        rho: :math:`0 \le \rho \le 1`, how much of both averages stays.
+        eps: :math:`\varepsilon \ge 0`, inside both roots.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `square_avg` (:math:`v`), `acc_delta` (:math:`u`).
+    """
+
+    _declaration = Declaration(
+        rule=adadelta,
+        ranges={**_RANGES, "rho": Range(0.0, 1.0)},
+        buffers=("square_avg", "acc_delta"),
+        weight_decay=decoupled,
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        rho: float = 0.95,
+        eps: float = 1e-7,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "rho": rho,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+
+class KerasAdamax(ElementwiseRule):
+    r"""`Adamax` of Keras, and of MLX, which does not correct the average.
+
+    .. math::
+        u_t = \max(\beta_2\, u_{t-1}, |g_t|), \qquad
+        \theta_t = \theta_{t-1} - \frac{\eta}{1 - \beta_1^t}\, \frac{m_t}{u_t + \varepsilon}
+
+    :math:`\varepsilon` is added after the maximum, where `Adamax` adds it to the gradient in it.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda` first.
+        bias_correction: False: :math:`\eta` itself stands before the quotient, as in MLX.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_inf` (:math:`u`).
+    """
+
+    _declaration = Declaration(
+        rule=keras_adamax,
+        ranges=_ADAM_RANGES,
+        buffers=("exp_avg", "exp_inf"),
+        weight_decay=decoupled,
+        zeros_tie=False,  # sizes are never -0.0
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        weight_decay: float = 0.0,
+        *,
+        bias_correction: bool = True,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "bias_correction": bias_correction,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+
+class OptaxRAdam(ElementwiseRule):
+    r"""`optax.radam`: :math:`\varepsilon` is added to :math:`\sqrt{\hat v}`, as in `Adam`.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta\, r_t\, \frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}
+        \quad (\rho_t \ge 5)
+
+    torch's `RAdam` adds it to :math:`\sqrt{v}`, before the correction.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_avg_sq` (:math:`v`).
+    """
+
+    _declaration = Declaration(
+        rule=optax_radam,
+        ranges={"lr": LEARNING_RATE, "betas": BETAS, "eps": EPSILON},
+        buffers=("exp_avg", "exp_avg_sq"),
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize}
+        super().__init__(params, defaults)
+
+
 #: Every dialect by its name.
 DIALECTS: dict[str, type[ElementwiseRule]] = {
     cls.__name__: cls
@@ -707,5 +903,8 @@ DIALECTS: dict[str, type[ElementwiseRule]] = {
         MLXAdam,
         OptaxAMSGrad,
         PaperAdamW,
+        KerasAdadelta,
+        KerasAdamax,
+        OptaxRAdam,
     )
 }

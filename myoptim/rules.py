@@ -57,6 +57,7 @@ class TensorRule(Optimizer):
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group that have a gradient."""
+        group = self._settle(group)
         if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
         params, grads = self._with_gradient(group)
@@ -111,6 +112,11 @@ class TensorRule(Optimizer):
         declared.rule(param, grad, **dict(zip(names, buffers, strict=True)), **scalars)
 
     # ------------------------------------------------------------------ what a rule takes
+
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """The group as the rules take it, after what its parameters have to decide."""
+        return group
 
     def _arguments(self, group: Group) -> tuple[Scalars, Decay, bool]:
         """What is taken from the group: the scalars of the rule, the rule of weight decay with its

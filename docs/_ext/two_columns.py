@@ -84,10 +84,16 @@ def highlighted(lines: list[Line]) -> Iterator[str]:
     yield from highlight(code, lexer, HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
 
 
+#: Two words or more, and a remark.
+WORDS = re.compile(r"[a-z]{2,}( [a-z]{2,})+(,.*)?")
+
+
 def typeset(formula: str) -> str:
     """A formula as HTML for MathJax; in plain letters where it is no formula, but words."""
     if not formula:
         return ""
+    if WORDS.fullmatch(formula):
+        return html.escape(formula)
     try:
         if continues(formula):
             tex = rf"\quad{{}}{formula[0]} {parse(formula[1:]).latex}".replace("−", "-")

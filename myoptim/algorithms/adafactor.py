@@ -31,19 +31,19 @@ def adafactor(
     v = variance for vectors, t = step (1 at first), η = lr, c = beta2_decay, (ε₁, ε₂) = eps,
     d as it is, λ = weight_decay."""
     eps1, eps2 = eps
-    weight = step**beta2_decay  #                                      w = 1 − β₂ = tᶜ
+    weight = step**beta2_decay  #                                      w = tᶜ, which is 1 − β₂
     relative_step = min(lr, 1 / step**0.5)  #                          ρ = min(η, 1/√t)
     step_size = max(eps2, rms(param)) * relative_step  #               α = max(ε₂, RMS(θ)) ρ
     if weight_decay != 0:
         param.mul_(1 - lr * weight_decay)  #                           θ ← θ − η λ θ
     if row_var is not None and col_var is not None:
-        row_var.lerp_(mean_square(grad, -1), weight)  #                R ← (1 − w) R + w mean g²
-        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← the same, of columns
-        mean = row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1)  #  max(mean R, ε₁)
-        estimate = (row_var @ col_var).div_(mean)  #                   v̂ = R C / max(mean R, ε₁)
+        row_var.lerp_(mean_square(grad, -1), weight)  #                R ← (1 − w) R + w mean(g²)
+        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← (1 − w) C + w mean(g²)
+        mean = row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1)  #  max(mean(R), ε₁)
+        estimate = (row_var @ col_var).div_(mean)  #                   v̂ = R C / max(mean(R), ε₁)
     else:
         assert variance is not None
-        estimate = variance.lerp_(grad * grad, weight).clone()  #      v̂ = v ← (1 − w) v + w g²
+        estimate = variance.lerp_(grad * grad, weight).clone()  #      v ← (1 − w) v + w g², as v̂
     update = estimate.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)  #   u = g / max(√v̂, ε₁)
     excess = max(1.0, rms(update, d))  #                               e = max(1, RMS(u) / d)
     param.add_(update, alpha=-step_size / excess)  #                   θ ← θ − α u / e
@@ -179,10 +179,11 @@ class Adafactor(TensorRule):
         }
         super().__init__(params, defaults)
 
-    def _step_group(self, group: Group) -> None:
-        """Settle ε₁ first: in torch it is that of the first parameter with a gradient, for all."""
+    @classmethod
+    def _settle(cls, group: Group) -> Group:
+        """Without an ε₁, it is that of the first parameter with a gradient, as in torch."""
         eps1, eps2 = group["eps"]
         if eps1 is None:
             stepped = (param for param in group["params"] if param.grad is not None)
             eps1 = next((torch.finfo(param.dtype).eps for param in stepped), 0.0)
-        super()._step_group({**group, "eps": (eps1, eps2)})
+        return {**group, "eps": (eps1, eps2)}

@@ -188,7 +188,7 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[Number, Number] | None = Non
     low, high = bounds or ((a.t, b.t) if a.t <= b.t else (b.t, a.t))
     rise = 3 * (a.loss - b.loss) / (a.t - b.t)  #      3 (φₐ − φᵦ) / (a − b)
     d1 = a.slope + b.slope - rise  #                   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ) / (a − b)
-    square = d1**2 - a.slope * b.slope  #              d₂² = d₁² − φ′ₐ φ′ᵦ
+    square = d1**2 - a.slope * b.slope  #              d₁² − φ′ₐ φ′ᵦ, which is d₂²
     if not square >= 0:
         return (low + high) / 2.0
     d2 = square.sqrt()

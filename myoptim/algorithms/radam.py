@@ -52,9 +52,9 @@ def adaptive(exp_avg_sq: Tensor, correction: float, eps: float) -> Tensor:
 
 def rectified(length: Any, longest: float) -> Any:
     """r, how much of a step the variance of the second moment allows: ρ = length, ρ∞ = longest."""
-    known = (length - 4) * (length - 2) * longest  #              (ρ − 4) (ρ − 2) ρ∞
-    knowable = (longest - 4) * (longest - 2) * length  #          (ρ∞ − 4) (ρ∞ − 2) ρ
-    return (known / knowable) ** 0.5  #                           r = √(… / …)
+    known = (length - 4) * (length - 2) * longest  #              a = (ρ − 4) (ρ − 2) ρ∞
+    knowable = (longest - 4) * (longest - 2) * length  #          b = (ρ∞ − 4) (ρ∞ − 2) ρ
+    return (known / knowable) ** 0.5  #                           r = √(a / b)
 
 
 class RAdam(ElementwiseRule):

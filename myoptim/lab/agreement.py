@@ -114,9 +114,13 @@ def _divergence(
 ) -> Divergence:
     """Where it was, and in which quantity: the first buffer of one name that differs, or θ."""
     element = tuple(differs.nonzero()[0].tolist())
-    shared = [name for name in a.buffers[index] if name in b.buffers[index] and name != "step"]
-    buffers = {name: (a.buffers[index][name], b.buffers[index][name]) for name in shared}
-    pairs = {name: (x[element], y[element]) for name, (x, y) in buffers.items()}
+    mine, others = a.buffers[index], b.buffers[index]
+    shape = a.parameters[index].shape
+    pairs = {
+        name: (buffer[element], others[name][element])
+        for name, buffer in mine.items()
+        if name in others and buffer.shape == others[name].shape == shape
+    }
     apart = (
         name
         for name, (x, y) in pairs.items()

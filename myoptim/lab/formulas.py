@@ -30,7 +30,8 @@ factor, and what is multiplied after it stands behind a ·: «a b / c», «a / (
 never «a / b c» or «a / b / c». √ reaches over
 one letter, number or bracket: √v, √(v + ε), (√v)². Functions: max(a, b), min(a, b), clip(x, low,
 high), sign(x), exp(x), log(x), tanh(x), sum(x), mean(x), or with the dimension as in the code
-mean(x, −1). Numbers: 0.5, ½, 1e-8.
+mean(x, −1). A word of capitals before a bracket is a function of the code's own: RMS(θ); it is
+typeset, and cannot be evaluated. Numbers: 0.5, ½, 1e-8.
 
 **Cases.** «f = a where s > 0, b where s < 0, else 1»; conditions may be joined by «and», «or». For
 an ← without else: «g ← 0 where s < 0» leaves the others as they are.
@@ -118,7 +119,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Call:
-    """A function of `FUNCTIONS`, or "sqrt", "abs", "norm", "transpose", "matmul"."""
+    """A function of `FUNCTIONS` or in capitals; or sqrt, abs, norm, transpose, matmul."""
 
     function: str
     arguments: tuple[Expression, ...]
@@ -396,7 +397,8 @@ class _Parser:
         if token.kind == "symbol":
             return Symbol(token.text)
         if token.kind == "word":
-            return self.call(token.text) if token.text in FUNCTIONS else Symbol(token.text)
+            is_call = token.text in FUNCTIONS or (token.text.isupper() and self.at("("))
+            return self.call(token.text) if is_call else Symbol(token.text)
         if token.text in _CLOSING:
             value = self.sum()
             self.expect(_CLOSING[token.text])
@@ -409,7 +411,7 @@ class _Parser:
         raise self.error("expected a name, a number, a root, a function or a bracket")
 
     def call(self, function: str) -> Call:
-        least, most = FUNCTIONS[function]
+        least, most = FUNCTIONS.get(function, (1, 9))
         self.expect("(")
         arguments = [self.sum()]
         while self.at(","):

@@ -148,7 +148,7 @@ def narrate(optimizer: Any, names: Mapping[str, Tensor] | None = None) -> Genera
         if flags:
             raise UsageError(f"a step that is {flags[0]} cannot be narrated: set {flags[0]}=False")
     story = Story()
-    teller = _Teller(story, _roots(optimizer), names or _names(groups))
+    teller = _Teller(story, _roots(optimizer), names or parameter_names(groups))
     before = [{key: group[key] for key in _TOGETHER if key in group} for group in groups]
     for group, kept in zip(groups, before, strict=True):
         group.update(dict.fromkeys(kept, False))
@@ -207,7 +207,8 @@ def _roots(optimizer: Any) -> set[CodeType]:
     return roots
 
 
-def _names(groups: list[dict[str, Any]]) -> dict[str, Tensor]:
+def parameter_names(groups: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """The parameters by the names that the optimizer was given, or by those of their places."""
     return {
         (group["param_names"][j] if "param_names" in group else f"{i}.{j}"): param
         for i, group in enumerate(groups)

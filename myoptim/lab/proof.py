@@ -384,6 +384,8 @@ def evaluate(node: Expression, look_up: Letters, unchanged: Algebra | None = Non
         case formulas.Symbol(name):
             return look_up(name)
         case formulas.Call(function, arguments):
+            if function not in OPERATORS:
+                raise FormulaError(f"{function} is a function of the code's own: not known here")
             return OPERATORS[function](*map(value, arguments))
         case formulas.Power(base, exponent):
             return value(base) ** value(exponent)

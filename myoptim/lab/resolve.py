@@ -16,15 +16,17 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 import myoptim
 from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
+from myoptim.lab.alone import is_only_a_rule
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.optimizer import declaration_of
+from myoptim.rules import TensorRule
 
 _NOT_THE_USERS = tuple(
     f"{Path(module.__file__ or '').parent}{os.sep}" for module in (myoptim, torch, importlib)
@@ -230,6 +232,21 @@ def variants(cls: Callable[..., Any]) -> Iterator[dict[str, Any]]:
 def rule_of(cls: type) -> Callable[..., Any] | None:
     """The rule that an optimizer's class declares, or None."""
     return declaration_of(cls).rule
+
+
+def rule_class(cls: type) -> type[TensorRule] | None:
+    """The class of ours whose rule the step of a class runs: itself, or the one it is the twin of.
+
+    None where there is none, as for a class with a `step` of its own.
+    """
+    if is_only_a_rule(cls):
+        return cls
+    step = inspect.unwrap(cls.step) if callable(getattr(cls, "step", None)) else None
+    for ours in filter(is_only_a_rule, myoptim.OPTIMIZERS.values()):
+        twin = declaration_of(ours).twin
+        if twin and issubclass(cls, twin) and step is inspect.unwrap(twin.step):
+            return cast("type[TensorRule]", ours)
+    return None
 
 
 def rules_of(cls: type) -> list[Callable[..., Any]]:

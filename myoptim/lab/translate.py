@@ -26,6 +26,7 @@ from myoptim.lab.compare import Divergence
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.frameworks.calls import Code, bind, parse
 from myoptim.lab.frameworks.dictionary import (
+    CONSTANT_MOMENTUM,
     FRAMEWORKS,
     PARAMS,
     REQUIRED,
@@ -59,6 +60,12 @@ _FAMILIES: tuple[tuple[type, ...], ...] = (
         dialects.OptaxAMSGrad,
         dialects.PaperAdamW,
     ),
+    (myoptim.Adadelta, dialects.KerasAdadelta),
+    (myoptim.Adamax, dialects.KerasAdamax),
+    (myoptim.NAdam,),
+    (myoptim.RAdam, dialects.OptaxRAdam),
+    (myoptim.Rprop,),
+    (myoptim.ASGD,),
 )
 
 # What a setting is where the rule has no such thing.
@@ -453,9 +460,19 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
             "the first gradient is damped too",
         ),
         (value.get("eps") and _eps_in_root(cls, value), "ε is inside the root"),
-        (value.get("eps") and cls is dialects.KerasAdam, "ε is added before the correction"),
+        (
+            value.get("eps") and cls in (dialects.KerasAdam, myoptim.RAdam),
+            "ε is added before the correction",
+        ),
+        (value.get("eps") and cls is dialects.OptaxRAdam, "ε is added after the correction"),
+        (value.get("eps") and cls is myoptim.Adamax, "ε is added to the gradient in the maximum"),
+        (value.get("eps") and cls is dialects.KerasAdamax, "ε is added after the maximum"),
+        (cls is myoptim.NAdam, _warm_up(value)),
         (start, f"the average of squares starts at {start}"),
-        (cls is dialects.MLXAdam, "there is no bias correction"),
+        (
+            cls is dialects.MLXAdam or value.get("bias_correction") is False,
+            "there is no bias correction",
+        ),
         (cls is dialects.OptaxAMSGrad, "the maximum is over corrected averages"),
         (value.get("amsgrad"), "the maximum is over averages before their correction"),
         (value.get("weight_decay") and cls is dialects.PaperAdamW, "λ is not multiplied by lr"),
@@ -468,8 +485,19 @@ def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
     return [text for holds, text in said if holds]
 
 
+def _warm_up(value: Mapping[str, Any]) -> str:
+    """How NAdam's momentum begins."""
+    decay = value.get("momentum_decay")
+    if decay == CONSTANT_MOMENTUM["momentum_decay"]:
+        return "the momentum is constant"
+    return f"the momentum warms up with ψ = {decay}"
+
+
 _LR_IN_BUFFER = (dialects.KerasSGD, dialects.KerasRMSprop, dialects.TF1RMSprop)
-_COUPLED = (myoptim.SGD, myoptim.Adagrad, myoptim.RMSprop, myoptim.Adam, dialects.MLXSGD)
+_COUPLED = (
+    *(myoptim.SGD, myoptim.Adagrad, myoptim.RMSprop, myoptim.Adam, dialects.MLXSGD),
+    *(myoptim.Adadelta, myoptim.Adamax, myoptim.ASGD),
+)
 
 
 def _eps_in_root(cls: Any, value: Mapping[str, Any]) -> bool:

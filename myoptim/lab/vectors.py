@@ -3,7 +3,9 @@
 Each file holds a few runs of one optimizer: start values, gradients, learning rates, and the
 parameters and state that must stand after each step. The runs are the smallest set, of those
 tried, that tells every mistake of the catalogue which numbers alone can tell from the reference
-(`tests/course/test_vectors.py`). The schema is described on the site's page «Golden vectors».
+(`tests/course/test_vectors.py`); of an optimizer without mistakes in the catalogue, every small
+change of its rule that a longer run tells (`tests/lab/test_vectors.py`). The schema is described on
+the site's page «Golden vectors».
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class Plan:
 
 
 _TURNED = {"weight_decay": 0.2, "maximize": True}
+_ADAM = {"lr": 0.1, "betas": (0.6, 0.8), "eps": 0.1}
 PLANS: dict[str, tuple[Plan, ...]] = {
     "SGD": (
         Plan("dampening", {"dampening": 0.3}),
@@ -76,8 +79,31 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "Adam": (Plan("AMSGrad, weight decay, maximize", {"amsgrad": True, **_TURNED}),),
     "AdamW": (Plan("AMSGrad, maximize", {"amsgrad": True, "maximize": True}),),
+    "Adadelta": (Plan("weight decay, maximize", {"lr": 0.1, "rho": 0.7, "eps": 0.1, **_TURNED}),),
+    "Adamax": (Plan("weight decay, maximize", {**_ADAM, **_TURNED}),),
+    "NAdam": (Plan("weight decay, maximize", {**_ADAM, "momentum_decay": 3.0, **_TURNED}),),
+    "RAdam": (Plan("weight decay, maximize", {**_ADAM, **_TURNED}),),
+    "Rprop": (
+        Plan(
+            "maximize",
+            {"lr": 0.1, "etas": (0.6, 1.3), "step_sizes": (0.05, 0.16), "maximize": True},
+        ),
+    ),
+    "ASGD": (
+        Plan(
+            "weight decay, maximize",
+            {"lr": 0.1, "lambd": 0.3, "alpha": 0.6, "t0": 2.0, **_TURNED},
+        ),
+    ),
+    "Adafactor": (
+        Plan(
+            "weight decay, maximize",
+            {"lr": 0.4, "beta2_decay": -0.7, "eps": (0.1, 0.8), "d": 1.1, **_TURNED},
+        ),
+    ),
 }
-"""The runs of each optimizer."""
+"""The runs of each optimizer, with settings at which every term counts. Muon has none: it computes
+in bfloat16, of which no two programs agree in many digits."""
 
 
 def vectors(optimizer: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -212,7 +238,7 @@ def _prescribed(dtype: torch.dtype) -> tuple[dict[str, Tensor], list[dict[str, T
 def _groups(optimizer: str, plan: Plan) -> list[dict[str, Any]]:
     known = hyperparameters(myoptim.OPTIMIZERS[optimizer])
     defaults = {name: value for name, value in known.items() if name not in _NOT_OF_THE_RULE}
-    settings = {**defaults, **AMPLIFIED[optimizer], **plan.settings}
+    settings = {**defaults, **AMPLIFIED.get(optimizer, {}), **plan.settings}
     second = {name: value for name, value in _SECOND.items() if name in settings}
     return [
         {

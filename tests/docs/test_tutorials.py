@@ -12,8 +12,8 @@ SCRIPTS = sorted(TUTORIALS.glob("[0-9][0-9]_*.py"))
 NAMES = [script.stem for script in SCRIPTS]
 
 
-def test_there_are_eight_and_the_readme_lists_them():
-    assert [name[:2] for name in NAMES] == [f"{number:02}" for number in range(1, 9)]
+def test_there_are_nine_and_the_readme_lists_them():
+    assert [name[:2] for name in NAMES] == [f"{number:02}" for number in range(1, 10)]
     readme = (TUTORIALS / "README.md").read_text(encoding="utf-8")
     assert all(f"({name}.ipynb)" in readme for name in NAMES)
 

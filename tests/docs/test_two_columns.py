@@ -61,6 +61,12 @@ def test_every_line_of_the_rule_and_its_formula_are_there(file, name, formulas):
     assert sum(bool(formula) for _, formula in wanted) >= formulas
 
 
+def test_words_are_set_as_words():
+    assert two_columns.typeset("nobody can read it now") == "nobody can read it now"
+    assert two_columns.typeset("as many rows, or more") == "as many rows, or more"
+    assert two_columns.typeset("a b").startswith("<span")
+
+
 def typeset(table: str) -> list[str]:
     """What a reader sees of each formula."""
     return [text(shown) for _, formula, shown in re.findall(ROW, table) if formula]

@@ -29,6 +29,9 @@ CENTERED = RMSPROP_MOMENTUM | {"centered": True}
 ADAM = LR | {"betas": (0.625, 0.75), "eps": EPS}
 AMSGRAD = ADAM | {"amsgrad": True}
 ADAMW = ADAM | {"weight_decay": 0.1875}
+ADADELTA = LR | {"rho": 0.625, "eps": EPS}
+RPROP = LR | {"etas": (0.625, 1.5)}
+_SIZES = (0.09375, 0.25)
 
 SAME = 1e-9
 """Relative distance up to which two runs in float64 are equal."""
@@ -375,14 +378,120 @@ ADAMS = (
            "torch.optim:Adam", "paddle:Adam", ADAM, missing=True),
 )  # fmt: skip
 
+ADADELTAS = (
+    _claim("keras-adadelta", "Keras's Adadelta is torch's.",
+           "torch.optim:Adadelta", "keras:Adadelta", ADADELTA),
+    _claim("keras-adadelta-decay", "Its weight decay is decoupled, torch's joins the gradient.",
+           "torch.optim:Adadelta", "keras:Adadelta", ADADELTA | {"weight_decay": 0.1875},
+           differs_at=1),
+    _claim("keras-adadelta-here", "`KerasAdadelta` is Keras's, decay and all.",
+           "myoptim.dialects:KerasAdadelta", "keras:Adadelta", ADADELTA | {"weight_decay": 0.1875}),
+    _claim("optax-adadelta", "optax's is torch's, decay (L2) and all.",
+           "torch.optim:Adadelta", "optax:adadelta", ADADELTA | {"weight_decay": 0.1875}),
+    _claim("mlx-adadelta", "MLX's is torch's.", "torch.optim:Adadelta", "mlx:AdaDelta", ADADELTA),
+    _claim("paddle-adadelta", "PaddlePaddle's is torch's, decay (L2) and all.",
+           "torch.optim:Adadelta", "paddle:Adadelta", ADADELTA | {"weight_decay": 0.1875}),
+    _claim("tf1-adadelta", "TensorFlow 1's is torch's.",
+           "torch.optim:Adadelta", "tf1:AdadeltaOptimizer", ADADELTA),
+)  # fmt: skip
+
+ADAMAXES = (
+    _claim("optax-adamax", "optax's Adamax is torch's.",
+           "torch.optim:Adamax", "optax:adamax", ADAM),
+    _claim("keras-adamax", "Keras adds ε after the maximum.",
+           "torch.optim:Adamax", "keras:Adamax", ADAM, differs_at=2),
+    _claim("keras-adamax-here", "`KerasAdamax` is Keras's, decay and all.",
+           "myoptim.dialects:KerasAdamax", "keras:Adamax", ADAMW),
+    _claim("mlx-adamax", "MLX's does not correct the average, either.",
+           "keras:Adamax", "mlx:Adamax", ADAM, differs_at=1),
+    _claim("mlx-adamax-here", "`KerasAdamax(bias_correction=False)` is MLX's.",
+           "myoptim.dialects:KerasAdamax", "mlx:Adamax", ADAM | {"bias_correction": False}, ADAM),
+    _claim("paddle-adamax", "PaddlePaddle adds ε to the past maximum instead.",
+           "torch.optim:Adamax", "paddle:Adamax", ADAM, differs_at=1),
+)  # fmt: skip
+
+NADAMS = (
+    _claim("keras-nadam", "Keras's Nadam is torch's with ψ = 1; torch keeps the product of momenta "
+           "in float32.", "torch.optim:NAdam", "keras:Nadam", ADAM | {"momentum_decay": 1.0}, ADAM,
+           tolerance=FLOAT32),
+    _claim("keras-nadam-decay", "Its decay is torch's with `decoupled_weight_decay=True`.",
+           "torch.optim:NAdam", "keras:Nadam",
+           ADAMW | {"momentum_decay": 1.0, "decoupled_weight_decay": True}, ADAMW,
+           tolerance=FLOAT32),
+    _claim("keras-nadam-default", "With torch's default ψ = 0.004 they differ.",
+           "torch.optim:NAdam", "keras:Nadam", ADAM, differs_at=1),
+    _claim("optax-nadam", "optax's momentum is constant: torch's with ψ = 10,000.",
+           "torch.optim:NAdam", "optax:nadam", ADAM | {"momentum_decay": 1e4}, ADAM),
+    _claim("optax-nadam-default", "With torch's default ψ = 0.004 they differ.",
+           "torch.optim:NAdam", "optax:nadam", ADAM, differs_at=1),
+    _claim("paddle-nadam", "PaddlePaddle's NAdam is torch's, ψ, decay (L2) and all.",
+           "torch.optim:NAdam", "paddle:NAdam", ADAMW | {"momentum_decay": 0.25},
+           tolerance=FLOAT32),
+    _claim("optax-nadamw", "`optax.nadamw` is that with `decoupled_weight_decay=True`.",
+           "torch.optim:NAdam", "optax:nadamw",
+           ADAMW | {"momentum_decay": 1e4, "decoupled_weight_decay": True}, ADAMW),
+)  # fmt: skip
+
+RADAMS = (
+    _claim("paddle-radam", "PaddlePaddle's RAdam is torch's, decay (L2) and all.",
+           "torch.optim:RAdam", "paddle:RAdam", ADAMW),
+    _claim("optax-radam", "optax adds ε after the correction, torch before it.",
+           "torch.optim:RAdam", "optax:radam", ADAM, differs_at=8),
+    _claim("optax-radam-no-eps", "Without ε they are the same.",
+           "torch.optim:RAdam", "optax:radam", ADAM | {"eps": 0.0}),
+    _claim("optax-radam-here", "`OptaxRAdam` is optax's.",
+           "myoptim.dialects:OptaxRAdam", "optax:radam", ADAM),
+)  # fmt: skip
+
+OTHERS = (
+    _claim("paddle-rprop", "PaddlePaddle's Rprop is torch's.",
+           "torch.optim:Rprop", "paddle:Rprop", RPROP | {"step_sizes": _SIZES}),
+    _claim("optax-rprop", "optax's Rprop makes each step one call late: its first is zero.",
+           "torch.optim:Rprop", "optax:rprop(1, eta_minus=0.625, eta_plus=1.5, "
+           "min_step_size=0.09375, max_step_size=0.25)",
+           RPROP | {"step_sizes": _SIZES}, LR, differs_at=1),
+    _claim("paddle-asgd", "PaddlePaddle's ASGD averages gradients, not points: of one batch it is "
+           "SGD.", "torch.optim:SGD", "paddle:ASGD", LR),
+    _claim("keras-adafactor", "Keras's Adafactor is torch's where gradients are not tiny; it "
+           "computes some factors in float32.",
+           "torch.optim:Adafactor", "keras:Adafactor", {"lr": 0.75}, tolerance=FLOAT32),
+    _claim("optax-adafactor", "optax's is torch's below a rate of 1/√t, told to factor small "
+           "matrices too.", "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)",
+           {"lr": 0.25}, tolerance=FLOAT32),
+    _claim("optax-adafactor-factors", "By default it factors large matrices only.",
+           "torch.optim:Adafactor", "optax:adafactor", {"lr": 0.25}, differs_at=1),
+    _claim("optax-adafactor-rate", "optax does not hold the rate below 1/√t.",
+           "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)", {"lr": 0.75},
+           differs_at=2, tolerance=FLOAT32),
+    _claim("mlx-adafactor", "MLX's with `relative_step=False` is torch's below a rate of 1/√t.",
+           "torch.optim:Adafactor", "mlx:Adafactor(1, relative_step=False)", {"lr": 0.25},
+           tolerance=FLOAT32),
+    _claim("mlx-adafactor-rate", "It does not hold the rate below 1/√t.",
+           "torch.optim:Adafactor", "mlx:Adafactor(1, relative_step=False)", {"lr": 0.75},
+           differs_at=2, tolerance=FLOAT32),
+    _claim("mlx-adafactor-default", "By default MLX's is torch's at its default rate, 0.01.",
+           "torch.optim:Adafactor", "mlx:Adafactor", {"lr": 0.01}, {"lr": 0.25}, lr_changes=False,
+           tolerance=FLOAT32),
+    _claim("mlx-adafactor-change", "It does not read the rate that it is given.",
+           "torch.optim:Adafactor", "mlx:Adafactor", {"lr": 0.01}, differs_at=CHANGE,
+           tolerance=FLOAT32),
+)  # fmt: skip
+
 SECTIONS = {
     "SGD with momentum": SGD,
     "Adagrad": ADAGRADS,
     "RMSprop": RMSPROPS,
     "Adam and AdamW": ADAMS,
+    "Adadelta": ADADELTAS,
+    "Adamax": ADAMAXES,
+    "NAdam": NADAMS,
+    "RAdam": RADAMS,
+    "Rprop, ASGD, Adafactor": OTHERS,
 }
 """The claims by the page's sections."""
 CLAIMS = {claim.id: claim for claims in SECTIONS.values() for claim in claims}
+ANCHOR = "run-"
+"""What the page's anchor of a run begins with."""
 
 
 def outcome(claim: Claim, found: Agreement) -> str:
@@ -392,9 +501,13 @@ def outcome(claim: Claim, found: Agreement) -> str:
     return f"differ at step {found.first.step}, by {found.distance:.0e}"
 
 
-def table(outcomes: dict[str, str]) -> str:
-    """The tables of the page, in Markdown, from the outcome of every claim."""
-    used = versions(tuple(PACKAGES))
+def table(outcomes: dict[str, str], used: str) -> str:
+    """The tables of the page, in Markdown.
+
+    Args:
+        outcomes: what the run of every claim came to.
+        used: the versions that ran.
+    """
     equal = sum(claim.differs_at is None for claim in CLAIMS.values())
     lines = [
         f"{equal} equalities and {len(CLAIMS) - equal} differences were run with {used}.",
@@ -414,5 +527,7 @@ def table(outcomes: dict[str, str]) -> str:
             "| run | what it shows | outcome |",
             "|---|---|---|",
         ]
-        lines += [f"| `{c.id}` | {c.says} | {outcomes[c.id]} |" for c in claims]
+        lines += [
+            f"| [`{c.id}`]{{#{ANCHOR}{c.id}}} | {c.says} | {outcomes[c.id]} |" for c in claims
+        ]
     return "\n".join(lines) + "\n"

@@ -40,12 +40,12 @@ def results(request: pytest.FixtureRequest) -> dict[str, str]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     file = session.config.getoption("--results")
     if file and not session.testsfailed:
-        from frameworks.claims import CLAIMS, table
+        from frameworks.claims import CLAIMS, PACKAGES, table, versions
 
         found = session.config.stash[RESULTS]
         if missing := CLAIMS.keys() - found.keys():
             raise pytest.UsageError(f"not all claims were run: {', '.join(sorted(missing))}")
-        file.write_text(table(found), encoding="utf-8")
+        file.write_text(table(found, versions(tuple(PACKAGES))), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,8 @@ def test_an_equality_could_fail(claim, installed):
     for name, value in other_values(settings):
         if name == "initial_accumulator_value" and settings == LR:
             continue
+        if name == "momentum_decay" and value > 1000:
+            continue  # the momentum is constant either way
         found = replace(claim, a=(spec, {**settings, name: value})).run()
         assert found.first is not None, (name, value)
 

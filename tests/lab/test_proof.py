@@ -220,6 +220,14 @@ def test_latex(text, latex):
     assert parse(text).latex == latex
 
 
+def test_a_function_of_the_codes_own_is_typeset_and_not_evaluated():
+    formula = parse("α = RMS(θ) ρ")
+    assert formula.latex == r"\alpha = \operatorname{RMS}\left(\theta\right) \rho"
+    with pytest.raises(FormulaError, match="RMS is a function of the code's own"):
+        evaluate(formula.value, sympy.Symbol)
+    assert parse("RMS θ").latex == r"\mathtt{RMS} \theta"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -36,6 +36,22 @@ from myoptim.lab.translate import AT_CONSTANT_LR, DIALECT, EXACT, IMPOSSIBLE, tr
         ),
         ("mlx.optimizers.Adam(1e-3)", "torch", DIALECT,
          "myoptim.dialects.MLXAdam(params, lr=0.001)"),
+        (
+            "keras:Nadam(1e-3)",
+            "torch",
+            EXACT,
+            "torch.optim.NAdam(params, lr=0.001, eps=1e-07, momentum_decay=1.0, "
+            "decoupled_weight_decay=True)",
+        ),
+        ("torch.optim.NAdam(p)", "optax", DIALECT, "optax.nadam(learning_rate=0.002)"),
+        (
+            "mlx.optimizers.Adamax(1e-3)",
+            "torch",
+            DIALECT,
+            "myoptim.dialects.KerasAdamax(params, lr=0.001, eps=1e-08, bias_correction=False)",
+        ),
+        ("optax.radam(1e-3)", "torch", DIALECT, "myoptim.dialects.OptaxRAdam(params, lr=0.001)"),
+        ("torch.optim.ASGD(p)", "keras", IMPOSSIBLE, None),
         ("torch.optim.Adam(p, amsgrad=True)", "mlx", IMPOSSIBLE,
          "mlx.optimizers.Adam(learning_rate=0.001, bias_correction=True)"),
         ("optax.adam(1e-3, nesterov=True)", "torch", IMPOSSIBLE, None),

@@ -125,7 +125,7 @@ class Adapter(ABC):
         Args:
             index: the parameter's place.
             value: an array of its type and as many elements.
-            buffers: arrays of as many elements.
+            buffers: arrays; those of as many elements are given its shape.
         """
         param = self.params[index]
         with torch.no_grad():
@@ -149,8 +149,9 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _tensor(value: Any, param: Tensor) -> Tensor:
-    """A copy of an array, in the parameter's shape; the type stays the framework's."""
-    return torch.from_numpy(np.array(value)).reshape(param.shape)
+    """A copy of an array, in the parameter's shape if it fits; the type stays the framework's."""
+    copy = torch.from_numpy(np.array(value))
+    return copy.reshape(param.shape) if copy.numel() == param.numel() else copy
 
 
 def signature(entry: Entry) -> inspect.Signature:

@@ -25,6 +25,9 @@ WITHOUT_EFFECT = frozenset(
 )
 """Arguments that say how to compute or what to call it, not what."""
 
+CONSTANT_MOMENTUM = {"momentum_decay": 1e4}
+"""What makes the momentum of NAdam β₁ from the first step on: 0.96^10000 is 0."""
+
 Words = dict[str, str | tuple[str, str]]
 
 
@@ -180,6 +183,24 @@ _KERAS = _rows(
         _KERAS_ADAM,
         dialects.KerasAdam,
     ),
+    (
+        "Adadelta",
+        {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7, "weight_decay": None},
+        _same("rho", "weight_decay", lr="learning_rate", eps="epsilon"),
+        dialects.KerasAdadelta,
+    ),
+    (
+        "Adamax",
+        {"learning_rate": 0.001, **_KERAS_BETAS, "epsilon": 1e-7, "weight_decay": None},
+        _same("weight_decay", lr="learning_rate", betas=("beta_1", "beta_2"), eps="epsilon"),
+        Reading(dialects.KerasAdamax, {"bias_correction": True}),
+    ),
+    (
+        "Nadam",
+        {"learning_rate": 0.001, **_KERAS_BETAS, "epsilon": 1e-7, "weight_decay": None},
+        _same("weight_decay", lr="learning_rate", betas=("beta_1", "beta_2"), eps="epsilon"),
+        Reading(myoptim.NAdam, {"momentum_decay": 1.0, "decoupled_weight_decay": True}),
+    ),
 )
 
 # optax ----------------------------------------------------------------------------------------
@@ -233,6 +254,41 @@ _OPTAX = _rows(
         _OPTAX_ADAM,
         Reading(dialects.OptaxAMSGrad, {"amsgrad": True}),
     ),
+    (
+        "adadelta",
+        # Its learning rate is None by default, with which it fails.
+        {"learning_rate": REQUIRED, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0}
+        | {"weight_decay_mask": None},
+        _same("rho", "eps", "weight_decay", lr="learning_rate"),
+        myoptim.Adadelta,
+    ),
+    (
+        "adamax",
+        {"learning_rate": REQUIRED, **_OPTAX_BETAS, "eps": 1e-8},
+        _OPTAX_ADAM,
+        myoptim.Adamax,
+    ),
+    (
+        "nadam",
+        {"learning_rate": REQUIRED, **_OPTAX_BETAS, "eps": 1e-8, "eps_root": 0.0}
+        | {"mu_dtype": None, "nesterov": True},
+        _OPTAX_ADAM,
+        Reading(myoptim.NAdam, CONSTANT_MOMENTUM),
+    ),
+    (
+        "nadamw",
+        {"learning_rate": REQUIRED, **_OPTAX_BETAS, "eps": 1e-8, "eps_root": 0.0}
+        | {"mu_dtype": None, "weight_decay": 1e-4, "mask": None, "nesterov": True},
+        _OPTAX_ADAM | _same("weight_decay"),
+        Reading(myoptim.NAdam, {**CONSTANT_MOMENTUM, "decoupled_weight_decay": True}),
+    ),
+    (
+        "radam",
+        {"learning_rate": REQUIRED, **_OPTAX_BETAS, "eps": 1e-8, "eps_root": 0.0}
+        | {"threshold": 5.0, "nesterov": False},
+        _OPTAX_ADAM,
+        dialects.OptaxRAdam,
+    ),
 )
 
 # MLX ------------------------------------------------------------------------------------------
@@ -277,6 +333,20 @@ _MLX = _rows(
         _MLX_ADAM | _same("weight_decay"),
         {False: Reading(dialects.MLXAdam), True: Reading(myoptim.AdamW)},
         "bias_correction",
+    ),
+    (
+        "AdaDelta",
+        {"learning_rate": REQUIRED, "rho": 0.9, "eps": 1e-6},
+        _same("rho", "eps", lr="learning_rate"),
+        myoptim.Adadelta,
+        None,
+        ("eps",),
+    ),
+    (
+        "Adamax",
+        {"learning_rate": REQUIRED, "betas": [0.9, 0.999], "eps": 1e-8},
+        _MLX_ADAM,
+        Reading(dialects.KerasAdamax, {"bias_correction": False}),
     ),
 )
 
@@ -394,6 +464,42 @@ _PADDLE = _rows(
         _PADDLE_ADAM,
         myoptim.AdamW,
     ),
+    (
+        "Adadelta",
+        {"learning_rate": 0.001, "epsilon": 1e-6, "rho": 0.95, "parameters": None}
+        | {"weight_decay": None},
+        _same("rho", "weight_decay", lr="learning_rate", eps="epsilon", params="parameters"),
+        myoptim.Adadelta,
+    ),
+    (
+        "NAdam",
+        {"learning_rate": 0.002, **_PADDLE_BETAS, "epsilon": 1e-8, "momentum_decay": 0.004}
+        | {"parameters": None, "weight_decay": None},
+        _same(
+            "weight_decay", "momentum_decay", lr="learning_rate", betas=("beta1", "beta2"),
+            eps="epsilon", params="parameters",
+        ),
+        Reading(myoptim.NAdam, {"decoupled_weight_decay": False}),
+    ),
+    (
+        "RAdam",
+        {"learning_rate": 0.001, **_PADDLE_BETAS, "epsilon": 1e-8, "parameters": None}
+        | {"weight_decay": None},
+        _same(
+            "weight_decay", lr="learning_rate", betas=("beta1", "beta2"), eps="epsilon",
+            params="parameters",
+        ),
+        Reading(myoptim.RAdam, {"decoupled_weight_decay": False}),
+    ),
+    (
+        "Rprop",
+        {"learning_rate": 0.001, "learning_rate_range": (1e-5, 50), "parameters": None}
+        | {"etas": (0.5, 1.2)},
+        _same(
+            "etas", lr="learning_rate", step_sizes="learning_rate_range", params="parameters",
+        ),
+        myoptim.Rprop,
+    ),
 )  # fmt: skip
 
 # TensorFlow 1 ---------------------------------------------------------------------------------
@@ -434,6 +540,12 @@ _TF1 = _rows(
         _same(lr="learning_rate", betas=("beta1", "beta2"), eps="epsilon"),
         dialects.KerasAdam,
     ),
+    (
+        "AdadeltaOptimizer",
+        {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-8},
+        _same("rho", lr="learning_rate", eps="epsilon"),
+        myoptim.Adadelta,
+    ),
 )
 
 # torch, and ours ------------------------------------------------------------------------------
@@ -465,6 +577,12 @@ FRAMEWORKS: dict[str, Framework] = {
                 myoptim.RMSprop,
                 myoptim.Adam,
                 myoptim.AdamW,
+                myoptim.Adadelta,
+                myoptim.Adamax,
+                myoptim.NAdam,
+                myoptim.RAdam,
+                myoptim.Rprop,
+                myoptim.ASGD,
             ),
         ),
         Framework(
