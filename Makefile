@@ -16,7 +16,7 @@ BIN := .venv/bin
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-.PHONY: help demo test test-torch test-slow lint format types test-ecosystem test-frameworks tutorials docs bench clean
+.PHONY: help demo test test-torch test-slow lint format types test-ecosystem test-frameworks test-references tutorials docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ demo: .venv/installed-lab ## race every optimizer beside its torch twin; picture
 # One thread per worker: two workers with two threads each would fight over two cores.
 # child.py takes the package apart when it is imported, and the templates are for a student's folder.
 test: .venv/installed-dev ## run the tests and the doctests
-	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs --ignore=myoptim/course/child.py --ignore=myoptim/course/templates tests myoptim
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m "not slow" --doctest-modules --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/references --ignore=tests/docs --ignore=myoptim/course/child.py --ignore=myoptim/course/templates tests myoptim
 
 # An environment for each torch, which may be a download of 3 GB: make test-torch TORCH=2.14.1
 TORCH ?= 2.13.0
@@ -38,7 +38,7 @@ test-torch: ## run the tests of core, lab and swap-in with another torch
 	OMP_NUM_THREADS=1 .venv-torch-$(TORCH)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/core tests/lab tests/swapin
 
 test-slow: .venv/installed-dev ## run the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/docs tests
+	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/references --ignore=tests/docs tests
 
 lint: .venv/installed-dev ## check style and formatting
 	$(BIN)/ruff check .
@@ -63,6 +63,15 @@ test-frameworks: .venv-frameworks/installed ## run the tests with Keras, optax, 
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[frameworks]'
 	@touch $@
 
+# An environment of its own: nobody else needs them.
+test-references: .venv-references/installed ## run the tests beside lion-pytorch, schedulefree, …
+	OMP_NUM_THREADS=1 .venv-references/bin/python -m pytest tests/references --agreement docs/optimizers/agreement
+
+.venv-references/installed: pyproject.toml constraints.txt
+	test -x .venv-references/bin/pip || $(PYTHON) -m venv .venv-references
+	.venv-references/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[references]'
+	@touch $@
+
 tutorials: .venv/installed-docs ## run every tutorial and write its notebook
 	$(BIN)/python tutorials/run.py
 
@@ -74,5 +83,5 @@ bench: .venv/installed-lab ## time every optimizer beside torch.optim
 	$(BIN)/python -m myoptim bench
 
 clean: ## remove everything that make made, .venv included
-	rm -rf .venv .venv-frameworks .venv-torch-* docs/_build docs/mistakes docs/made docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks .venv-references .venv-torch-* docs/_build docs/mistakes docs/made docs/tutorials docs/jupyter_execute race .pytest_cache .ruff_cache .hypothesis dist
 	find myoptim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -47,6 +47,8 @@ class Declaration:
         new_buffer: makes one, from its name, the parameter, its gradient and the group.
         numbers: the numbers per parameter that are kept in the state, with their start values or
             functions of the group that give them. `step` is counted up before each update.
+        number_type: of the numbers other than `step`, where that of torch, float32, and on loading
+            the parameter's, is too coarse for sums over all steps.
         plain_numbers: whether they stand in the state as Python's numbers, not as tensors.
         before, after: a rule for the other numbers, which are changed in place like buffers, run
             before or after that of the parameter. Keyword arguments are those of a rule.
@@ -77,6 +79,7 @@ class Declaration:
     numbers: Mapping[str, float | Callable[[Group], Any]] = field(
         default_factory=lambda: {"step": 0.0}
     )
+    number_type: torch.dtype | None = None
     plain_numbers: bool = False
     before: Callable[..., None] | None = None
     after: Callable[..., None] | None = None

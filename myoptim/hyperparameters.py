@@ -121,13 +121,15 @@ AT_LEAST_ZERO = Range(0.0)
 ZERO_TO_ONE = Range(0.0, 1.0, open_high=True)
 LEARNING_RATE = Range(0.0, says="Invalid learning rate: {value}")
 EPSILON = Range(0.0, says="Invalid epsilon value: {value}")
-BETAS = Several(
-    [
-        Range(0.0, 1.0, open_high=True, says=f"Invalid beta parameter at index {i}: {{value}}")
-        for i in (0, 1)
-    ],
-    "a pair (beta1, beta2)",
-)
+
+
+def beta(index: int, open_low: bool = False) -> Range:
+    """What one of several decay rates may be: in [0, 1), or in (0, 1) with `open_low`."""
+    says = f"Invalid beta parameter at index {index}: {{value}}"
+    return Range(0.0, 1.0, open_low=open_low, open_high=True, says=says)
+
+
+BETAS = Several([beta(0), beta(1)], "a pair (beta1, beta2)")
 
 
 def without_dimensions(value: Any) -> Any:

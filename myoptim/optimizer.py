@@ -94,6 +94,8 @@ class Optimizer(torch.optim.Optimizer):
                 needs, as those of another optimizer do. Nothing is changed then.
         """
         super().load_state_dict(state_dict)
+        if self._declaration.number_type is not None:
+            self._restore_numbers(state_dict)
         given = {id(value) for state in state_dict["state"].values() for value in _values(state)}
         for state in self.state.values():
             for key, value in state.items():
@@ -143,14 +145,24 @@ class Optimizer(torch.optim.Optimizer):
         for name in self._declaration.numbers:
             plain = self._declaration.plain_numbers
             if name in state and not (plain or isinstance(state[name], Tensor)):
-                state[name] = self._new_number(state[name], param, group)
+                state[name] = self._new_number(name, state[name], param, group)
 
-    @staticmethod
-    def _new_number(value: Any, param: Tensor, group: Group) -> Tensor:
+    def _new_number(self, name: str, value: Any, param: Tensor, group: Group) -> Tensor:
         """A 0-dim tensor. On the CPU, where reading it is free, unless a kernel must read it."""
         fused = bool(group.get("fused"))
         on_device = fused or group.get("capturable")
-        return numbers.new(value, param.device if on_device else "cpu", fused)
+        dtype = None if name == "step" else self._declaration.number_type
+        return numbers.new(value, param.device if on_device else "cpu", fused, dtype)
+
+    def _restore_numbers(self, state_dict: dict[str, Any]) -> None:
+        """Give numbers of a type of their own back what torch has rounded to the parameter's."""
+        saved = [key for group in state_dict["param_groups"] for key in group["params"]]
+        params = [(param, group) for group in self.param_groups for param in group["params"]]
+        for key, (param, group) in zip(saved, params, strict=True):
+            old = state_dict["state"].get(key, {})
+            for name in self._declaration.numbers:
+                if name in old and name != "step":
+                    self.state[param][name] = self._new_number(name, old[name], param, group)
 
     # ------------------------------------------------------------------ the step
 
@@ -174,9 +186,13 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            for group in self.param_groups:
-                self._step_group(group)
+            self._step_groups()
         return loss
+
+    def _step_groups(self) -> None:
+        """Update the parameters of all groups; for an algorithm that first looks at all of them."""
+        for group in self.param_groups:
+            self._step_group(group)
 
     def _step_group(self, group: Group) -> None:
         """Update the parameters of one group."""

@@ -182,7 +182,7 @@ class TensorRule(Optimizer):
             if state.get(name) is None:
                 value = start(group) if callable(start) else start
                 plain = declared.plain_numbers
-                state[name] = value if plain else self._new_number(value, param, group)
+                state[name] = value if plain else self._new_number(name, value, param, group)
         for name in declared.buffer_names(param, group):
             if state.get(name) is None:
                 state[name] = declared.new_buffer(name, param, grad, group)
@@ -226,6 +226,7 @@ class ElementwiseRule(TensorRule):
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
     def _step_group(self, group: Group) -> None:
+        group = self._settle(group)
         if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
         params, grads = self._with_gradient(group)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import papers
 import pytest
 import torch
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ class Row:
 
     Attributes:
         ours: the class under test.
-        twin: the torch class that it equals.
+        twin: the torch class that it equals, or a second writing of its paper; see `papers.py`.
         twin_kwargs: what the twin needs to equal the defaults of ours.
         hypers: a strategy for hyper-parameters, by name, that both accept.
         ranges: what each hyper-parameter may be.
@@ -72,10 +73,12 @@ class Row:
         overwrites: whether torch overwrites in the second step what the backward pass of the
             first needs.
         tensor_betas: whether betas may be tensors.
+        of_one_type: buffers that must be of their parameter's type, since lerp takes no other.
         forgetful: hyper-parameters with which an average keeps nothing.
         shape: the shape that parameters must have, where another was asked for.
         dtypes: what parameters may be of.
         gradient: a gradient of the kind that it takes, made of a dense one.
+        waits: how many first steps move nothing.
         closure: whether its step must have a closure.
         groups: whether it takes several groups.
         shards: whether torch's takes tensors that are distributed.
@@ -99,10 +102,12 @@ class Row:
     learns_lr: bool = False
     overwrites: bool = False
     tensor_betas: bool = False
+    of_one_type: tuple[str, ...] = ("exp_avg",)
     forgetful: Options | None = None
     shape: Callable[[Shape], Shape] = lambda shape: shape
     dtypes: tuple[torch.dtype, ...] = DTYPES
     gradient: Callable[[Tensor], Tensor] = lambda gradient: gradient
+    waits: int = 0
     closure: bool = False
     groups: bool = True
     shards: bool = True
@@ -118,6 +123,11 @@ class Row:
         flags = {"foreach": False, "fused": False}
         known = inspect.signature(self.twin).parameters
         return {flag: value for flag, value in flags.items() if flag in known}
+
+    @property
+    def torchs(self) -> bool:
+        """Whether the twin is a class of torch."""
+        return self.twin.__module__.startswith("torch.")
 
     @property
     def counts(self) -> bool:
@@ -574,6 +584,125 @@ ROWS += [
         closure=True,
         groups=False,
         mend=mend_lbfgs,
+    ),
+]
+
+# The modern tier ----------------------------------------------------------------------------------
+
+rates = st.one_of(st.sampled_from([0.3, 0.9, 0.9999]), st.floats(1e-3, 1.0, exclude_max=True))
+averaging = {
+    "warmup_steps": near(0, 3, 100, high=50.0),
+    "r": near(0, 1, high=2.0),
+    "weight_lr_power": near(2, 0, 1, high=3.0),
+}
+
+ROWS += [
+    Row(
+        ours=myoptim.Lion,
+        twin=papers.Lion,
+        hypers=options(betas=st.tuples(decays, decays)),
+        ranges={"lr": LR, "betas": pair_below_one(), "weight_decay": not_negative()},
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9)},
+        variants=({"weight_decay": 0.2}, {"maximize": True}),
+        forgetful={"betas": (0.0, 0.0)},
+    ),
+    Row(
+        ours=myoptim.AdEMAMix,
+        twin=papers.AdEMAMix,
+        hypers=options(
+            betas=st.tuples(rates, decays, rates),
+            alpha=near(0, 2.0, 5.0),
+            eps=epsilons,
+            alpha_warmup=near(0, 3, 100, high=50.0),
+            beta3_warmup=near(0, 3, 100, high=50.0),
+        ),
+        ranges={
+            "lr": LR,
+            "betas": Range(
+                good=((0.5, 0.0, 0.5), (1e-30, 0.999, 0.9999)),
+                bad=((1.0, 0.9, 0.9), (0.9, 0.9, 1.0), (-0.1, 0.9, 0.9), (0.9, 0.9, float("nan"))),
+            ),
+            **{name: not_negative() for name in ("alpha", "eps", "weight_decay")},
+            **{name: not_negative() for name in ("alpha_warmup", "beta3_warmup")},
+        },
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9, 0.99), "alpha_warmup": 5, "beta3_warmup": 9},
+        variants=({"weight_decay": 0.2}, {"maximize": True, "alpha_warmup": 20, "alpha": 2}),
+        of_one_type=("exp_avg", "exp_avg_slow"),
+    ),
+    Row(
+        ours=myoptim.ScheduleFreeSGD,
+        twin=papers.ScheduleFreeSGD,
+        hypers=options(momentum=rates, **averaging),
+        ranges={
+            "lr": LR,
+            "momentum": Range((1e-30, 0.5, 0.999), (0, 1, -1, 1.5, float("nan"))),
+            **{name: not_negative() for name in ("weight_decay", *averaging)},
+        },
+        full={"weight_decay": 0.1, "momentum": 0.5, "warmup_steps": 5, "r": 1, "maximize": True},
+        variants=({"weight_decay": 0.2}, {"warmup_steps": 20, "maximize": True}),
+        of_one_type=("z",),
+    ),
+    Row(
+        ours=myoptim.ScheduleFreeAdamW,
+        twin=papers.ScheduleFreeAdamW,
+        hypers=options(betas=st.tuples(rates, decays), eps=epsilons, **averaging),
+        ranges={
+            "lr": LR,
+            "betas": Range(
+                good=((0.5, 0.0), (1e-30, 0.999)),
+                bad=((1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, float("nan"))),
+            ),
+            **{name: not_negative() for name in ("eps", "weight_decay", *averaging)},
+        },
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9), "warmup_steps": 5, "r": 1},
+        variants=({"weight_decay": 0.2}, {"warmup_steps": 20, "maximize": True}),
+        of_one_type=("z",),
+    ),
+]
+
+ROWS += [
+    Row(
+        ours=myoptim.Prodigy,
+        twin=papers.Prodigy,
+        hypers=options(
+            lr=st.sampled_from([0, 0.5, 1.0, 1]),
+            betas=st.tuples(decays, decays),
+            eps=epsilons,
+            d0=near(1e-6, 0.1, low=1e-9, high=1.0),
+            d_coef=near(1.0, 0.5, low=0.1),
+            growth_rate=st.one_of(st.none(), near(1.02, 2, low=1.0)),
+            use_bias_correction=st.booleans(),
+            safeguard_warmup=st.booleans(),
+        ),
+        ranges={
+            "lr": LR,
+            "betas": pair_below_one(),
+            **{name: not_negative() for name in ("eps", "weight_decay")},
+            **{name: replace(POSITIVE, says="") for name in ("d0", "d_coef")},
+        },
+        full={"weight_decay": 0.1, "d0": 0.01, "use_bias_correction": True, "maximize": True},
+        dtypes=REAL,
+    ),
+    Row(
+        ours=myoptim.SOAP,
+        twin=papers.SOAP,
+        hypers=options(
+            betas=st.tuples(decays, decays),
+            shampoo_beta=st.one_of(st.none(), decays),
+            eps=near(1e-8, 0.1, low=1e-10, high=2.0),
+            precondition_frequency=st.integers(1, 4),
+            max_precondition_dim=st.sampled_from([0, 3, 10_000]),
+        ),
+        ranges={
+            "lr": LR,
+            "betas": pair_below_one(),
+            **{name: not_negative() for name in ("eps", "weight_decay", "max_precondition_dim")},
+            "precondition_frequency": Range((1, 2, 1000), (0, -1)),
+        },
+        breaks=("max_precondition_dim",),
+        waits=1,
+        full={"weight_decay": 0.1, "betas": (0.5, 0.9), "precondition_frequency": 2},
+        dtypes=REAL,
     ),
 ]
 

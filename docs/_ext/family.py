@@ -95,6 +95,39 @@ ORIGINS = {
     "ASGD": Origin(
         "SGD", "at the end it hops about the minimum", "averages the points it has been at"
     ),
+    "Lion": Origin(
+        "AdamW",
+        "keeps a second average only to make all steps about as long",
+        "takes the sign, and steps along an average that knows the gradient better",
+        "Rprop",
+    ),
+    "AdEMAMix": Origin(
+        "AdamW",
+        "an average that remembers thousands of gradients does not see the last ones",
+        "steps along two averages, a fast and a slow one",
+    ),
+    "ScheduleFreeSGD": Origin(
+        "ASGD",
+        "the average is good in theory, and in practice behind a falling learning rate",
+        "takes gradients near the average",
+        "Momentum",
+    ),
+    "ScheduleFreeAdamW": Origin(
+        "AdamW",
+        "needs a learning rate that falls, to an end that must be known",
+        "averages its path instead",
+        "ScheduleFreeSGD",
+    ),
+    "Prodigy": Origin(
+        "AdamW",
+        "its learning rate must be found by trying",
+        "estimates the distance to the solution, and takes that",
+    ),
+    "SOAP": Origin(
+        "AdamW",
+        "scales each element of a matrix as if it had nothing to do with the others",
+        "works in the directions in which they are independent",
+    ),
     "LBFGS": Origin(
         "SGD",
         "knows the slope and not the curvature",

@@ -197,12 +197,14 @@ def _function(rule: Callable[..., None]) -> ast.FunctionDef:
 
 
 def translated(rule: Callable[..., Any]) -> Code:
-    """A rule in JavaScript, with the functions of its module that it calls."""
-    module = sys.modules[rule.__module__]
+    """A rule in JavaScript, with the functions of its package that it calls."""
+    package = rule.__module__.rpartition(".")[0]
     helpers = {
         name: _function(value)
-        for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == rule.__module__ and value is not rule
+        for name, value in vars(sys.modules[rule.__module__]).items()
+        if inspect.isfunction(value)
+        and value.__module__.rpartition(".")[0] == package
+        and value is not rule
     }
     return Code(translate(_function(rule), helpers=helpers))
 
@@ -307,6 +309,7 @@ def optimizer_data(cls: type) -> dict[str, Any]:
         "controls": controls(cls),
         "switches": matter,
         "starts": starts,
+        "exact": declared.number_type is torch.float64,
         "numbersBefore": number_rule(declared.before),
         "numbersAfter": number_rule(declared.after),
     }

@@ -19,7 +19,8 @@ Table = tuple[Sequence[str], list[list[str]]]
 
 def bench(
     optimizers: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Names, as Adam. By default all.")
+        str | None,
+        typer.Option(metavar="A,B,…", help="Names, as Adam. By default all that torch has too."),
     ] = None,
     sizes: Annotated[
         str | None,

@@ -23,9 +23,18 @@ _ONE_FLOAT = ({torch.float32}, {torch.float64})
 _add_to_each: Any = getattr(torch, "_foreach_add_", None)
 
 
-def new(value: Any, device: torch.device | str, fused: bool) -> Tensor:
-    """A number as a 0-dim tensor of its own, which autograd follows where it records."""
-    dtype = private.scalar_dtype(fused)
+def new(
+    value: Any, device: torch.device | str, fused: bool, dtype: torch.dtype | None = None
+) -> Tensor:
+    """A number as a 0-dim tensor of its own, which autograd follows where it records.
+
+    Args:
+        value: the number.
+        device: where it is kept.
+        fused: whether a kernel is to read it.
+        dtype: of the tensor; by default that of torch's counters.
+    """
+    dtype = dtype or private.scalar_dtype(fused)
     if isinstance(value, Tensor):
         return value.clone().to(dtype=dtype, device=device)
     return torch.tensor(value, dtype=dtype, device=device)

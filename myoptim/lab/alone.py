@@ -23,7 +23,8 @@ def is_only_a_rule(cls: type[Any]) -> bool:
     if not issubclass(cls, TensorRule) or declaration_of(cls).rule is None:
         return False
     steps = (inspect.unwrap(member) for member in (cls.step, TensorRule.step))
-    return len(set(steps)) == 1 and cls._step_group in _STEPS_OF_A_RULE
+    by_itself = cls._step_groups is TensorRule._step_groups  # not after a look at all parameters
+    return len(set(steps)) == 1 and by_itself and cls._step_group in _STEPS_OF_A_RULE
 
 
 def settled(cls: type[TensorRule], group: Group) -> Group:

@@ -155,9 +155,12 @@ class Timing:
         """Time of ours / time of torch's, below 1 where ours is faster.
 
         `default`: both as they come. `fused`: ours fused against the best of torch, which is its
-        fused kernel, and where there is none the better of default and foreach.
+        fused kernel, and where there is none the better of default and foreach. Nothing where torch
+        has no twin.
         """
         took = self.seconds
+        if "torch" not in took:
+            return {}
         ratios = {"default": took["ours"] / took["torch"]}
         if "ours fused" in took:
             best = took.get("torch fused", min(took["torch"], took["torch foreach"]))
@@ -186,13 +189,13 @@ class Memory:
         size: a name of `SIZES`.
         optimizer: a name of `myoptim.OPTIMIZERS`.
         ours: of our default.
-        torch: of torch's default.
+        torch: of torch's default; None where it has no twin.
     """
 
     size: str
     optimizer: str
     ours: int
-    torch: int
+    torch: int | None
 
 
 @dataclass(frozen=True)
@@ -232,8 +235,11 @@ class Report:
 
     def summaries(self) -> dict[str, Summary]:
         """A summary for each ratio of `Timing.ratios`."""
-        kinds = self.timings[0].ratios if self.timings else ()
-        return {kind: summarize(self.timings, kind) for kind in kinds}
+        kinds = dict.fromkeys(kind for timing in self.timings for kind in timing.ratios)
+        return {
+            kind: summarize([timing for timing in self.timings if kind in timing.ratios], kind)
+            for kind in kinds
+        }
 
     def compile_seconds(self) -> dict[str, float]:
         """Seconds spent compiling, over all sizes, for each optimizer."""
@@ -341,8 +347,8 @@ def bench(
     """Measure a step of each optimizer on each size, ours beside torch's.
 
     Args:
-        optimizers: names of `myoptim.OPTIMIZERS`; by default all that take vectors and whose step
-            takes no closure, which would be most of its time.
+        optimizers: names of `myoptim.OPTIMIZERS`; by default all that torch has too, that take
+            vectors and whose step takes no closure, which would be most of its time.
         sizes: names of `SIZES`; by default all.
         device: "cpu" or "cuda".
         threads: that torch uses on a CPU; by default as many as it is set to.
@@ -388,7 +394,8 @@ def _timed() -> list[str]:
     return [
         name
         for name in takers_of_vectors()
-        if inspect.signature(myoptim.OPTIMIZERS[name].step).parameters["closure"].default is None
+        if declaration_of(cls := myoptim.OPTIMIZERS[name]).twin is not None
+        and inspect.signature(cls.step).parameters["closure"].default is None
     ]
 
 
@@ -445,9 +452,11 @@ def _time(
     return Timing(size, optimizer, len(taken["ours"]), medians, compiling)
 
 
-def _twin(cls: Any) -> Callable[..., torch.optim.Optimizer]:
-    """What makes the optimizer of torch that a class of ours equals."""
+def _twin(cls: Any) -> Callable[..., torch.optim.Optimizer] | None:
+    """What makes the optimizer of torch that a class of ours equals, if there is one."""
     declared = declaration_of(cls)
+    if declared.twin is None:
+        return None
     return functools.partial(cast("Any", declared.twin), **declared.twin_settings)
 
 
@@ -459,19 +468,18 @@ def _columns(
     They are made in a random order: what is made first gets the memory that others left behind,
     in pieces, and is slower for it.
     """
-    twin = _twin(cls)
-    make = {
+    make: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "ours": cls,
         "ours fused": functools.partial(cls, fused=True),
-        "torch": twin,
-        "torch foreach": functools.partial(twin, foreach=True),
-        "torch fused": functools.partial(twin, fused=True),
     }
     if not fused or not issubclass(cls, ElementwiseRule):
         del make["ours fused"]
-    for flag in ("foreach", "fused"):
-        if flag not in inspect.signature(twin).parameters:
-            del make[f"torch {flag}"]
+    twin = _twin(cls)
+    if twin is not None:
+        make["torch"] = twin
+        for flag in ("foreach", "fused"):
+            if flag in inspect.signature(twin).parameters:
+                make[f"torch {flag}"] = functools.partial(twin, **{flag: True})
     order = list(make)
     _shuffle(order)
     made = {name: make[name](_params(size, device)) for name in order}
@@ -549,7 +557,8 @@ def _measure_memory(size: str, optimizer: str, device: torch.device) -> Memory:
             made.step()
         return peak_bytes(made.step, device)
 
-    return Memory(size, optimizer, peak(cls), peak(_twin(cls)))
+    twin = _twin(cls)
+    return Memory(size, optimizer, peak(cls), None if twin is None else peak(twin))
 
 
 def peak_bytes(work: Callable[[], Any], device: torch.device) -> int:

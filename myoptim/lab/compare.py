@@ -527,11 +527,13 @@ def _amplifiable(cls: Callable[..., Any]) -> dict[str, Any]:
         name: default
         for name, default in hyperparameters(cls).items()
         if name in _AMPLIFIED
-        and (
-            default is Parameter.empty
-            or isinstance(default, tuple | list) == isinstance(_AMPLIFIED[name], tuple)
-        )
+        and (default is Parameter.empty or _numbers(default) == _numbers(_AMPLIFIED[name]))
     }
+
+
+def _numbers(value: Any) -> int | None:
+    """How many numbers are in a hyper-parameter; None where it is one by itself."""
+    return len(value) if isinstance(value, tuple | list) else None
 
 
 def _share_rate(sides: Sequence[_Side], problem: Problem) -> None:

@@ -82,7 +82,7 @@ RATES = {
 }
 
 # Whose rate those have that are not listed, if not Adam's.
-RELATIVES = {"ASGD": "SGD"}
+RELATIVES = {"ASGD": "SGD", "ScheduleFreeSGD": "SGD"}
 
 # From this default on, a learning rate is a factor without a unit, as Adadelta's.
 WITHOUT_UNIT = 0.5
@@ -126,7 +126,7 @@ class Problem(ABC):
         if optimizer in self.rates or optimizer not in myoptim.OPTIMIZERS:
             return self.rates.get(optimizer)
         default = hyperparameters(myoptim.OPTIMIZERS[optimizer]).get("lr", 0.0)
-        if default >= WITHOUT_UNIT:
+        if default >= WITHOUT_UNIT and optimizer not in RELATIVES:
             return default
         return self.rates.get(RELATIVES.get(optimizer, "Adam"))
 

@@ -737,19 +737,11 @@ class _Rule:
         self.hints = typing.get_type_hints(function)
         self.optional = {n for n, hint in self.hints.items() if type(None) in typing.get_args(hint)}
         closure = inspect.getclosurevars(function).nonlocals
-        around = {**function.__globals__, **closure}
-        self.surroundings = {name: _symbolic(value) for name, value in around.items()}
-        self.surroundings |= {"max": _chosen("max", max), "min": _chosen("min", min)}
-        for name, value in around.items():
-            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
-                self.surroundings[name] = self.surrounded(value)
-
-    def surrounded(self, helper: Any) -> Callable[..., Any]:
-        """A function that the rule may call, with the rule's surroundings."""
-        code, defaults, closure = helper.__code__, helper.__defaults__, helper.__closure__
-        made = types.FunctionType(code, self.surroundings, helper.__name__, defaults, closure)
-        made.__kwdefaults__ = helper.__kwdefaults__
-        return made
+        known: dict[int, dict[str, Any]] = {}
+        self.surroundings = {
+            **_surroundings(function.__globals__, known),
+            **{name: _surrounded(value, known) for name, value in closure.items()},
+        }
 
     def argument_of(self, letter: str) -> str | None:
         """The argument that a letter, or its own name, stands for."""
@@ -800,6 +792,36 @@ class _Rule:
         if typing.get_origin(hint) is tuple:
             return tuple(symbol(f"{name}[{i}]") for i in range(len(typing.get_args(hint))))
         return symbol(self.letters.letter_of(name))
+
+
+def _surroundings(scope: dict[str, Any], known: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """What the names of a module stand for on symbols, the functions of its package included.
+
+    Args:
+        scope: the names.
+        known: what was found already, by the identity of the scope.
+    """
+    if id(scope) in known:
+        return known[id(scope)]
+    found = known[id(scope)] = {name: _symbolic(value) for name, value in scope.items()}
+    found |= {"max": _chosen("max", max), "min": _chosen("min", min)}
+    package = str(scope.get("__name__")).rpartition(".")[0]
+    for name, value in scope.items():
+        if inspect.isfunction(value) and str(value.__module__).rpartition(".")[0] == package:
+            found[name] = _surrounded(value, known)
+    return found
+
+
+def _surrounded(value: Any, known: dict[int, dict[str, Any]]) -> Any:
+    """What a rule finds under a name: a function that it may call has symbolic surroundings too."""
+    if not inspect.isfunction(value):
+        return _symbolic(value)
+    around = _surroundings(value.__globals__, known)
+    made = types.FunctionType(
+        value.__code__, around, value.__name__, value.__defaults__, value.__closure__
+    )
+    made.__kwdefaults__ = value.__kwdefaults__
+    return made
 
 
 _UNIONS = (typing.Union, types.UnionType)

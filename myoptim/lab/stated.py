@@ -24,6 +24,7 @@ from myoptim.lab import formulas
 from myoptim.lab.formulas import Expression, FormulaError, Letters
 from myoptim.lab.proof import evaluate
 from myoptim.lab.resolve import hyperparameters, rule_of, variants
+from myoptim.optimizer import declaration_of
 
 _STEPS = 4
 _COMMANDS = {
@@ -196,7 +197,11 @@ def _letters(cls: type) -> Letters:
     rule = rule_of(cls)
     if rule is None:
         raise FormulaError(f"{cls.__name__} has no rule that says what letters mean")
-    letters = formulas.read_letters(rule.__doc__ or "", inspect.signature(rule).parameters)
+    parameters = inspect.signature(rule).parameters
+    letters = formulas.read_letters(rule.__doc__ or "", parameters)
+    named = {name for name, _ in letters.arguments.values()}
+    for name in parameters.keys() - named:  # what has no letter goes by its own name
+        letters.arguments.setdefault(name, (name, None))
     for base in cls.__mro__:
         for name, tex in re.findall(r"^ +(\w+): :math:`([^`]*)`", base.__doc__ or "", re.M):
             parts = normalized_latex(tex.split(r"\ge")[0]).strip()
@@ -241,15 +246,29 @@ def _steps(cls: Callable[..., Any], chosen: Mapping[str, Any]) -> Iterator[_Step
     optimizer = cls([param], **chosen)
     for number in range(1, _STEPS + 1):
         param.grad = torch.tensor(numbers.normal(size=2))
-        before = _values(param, optimizer)
+        before = _start(param, optimizer) | _values(param, optimizer)
         optimizer.step()
         yield _Step(number, before, _values(param, optimizer) | {"step": number})
 
 
 def _values(param: torch.nn.Parameter, optimizer: Any) -> dict[str, Any]:
     tensors: dict[str, Any] = {"param": param, "grad": param.grad, **optimizer.state[param]}
-    values = {name: float(value.detach().reshape(-1)[0]) for name, value in tensors.items()}
-    return {**optimizer.param_groups[0], **values}
+    return {**optimizer.param_groups[0], **_first_elements(tensors)}
+
+
+def _start(param: torch.nn.Parameter, optimizer: Any) -> dict[str, float]:
+    """What buffers start with, but for a rule that fills them at the first step."""
+    declared, group = declaration_of(optimizer), optimizer.param_groups[0]
+    if "first" in declared.takes or param.grad is None:
+        return {}
+    names = declared.buffer_names(param, group)
+    return _first_elements(
+        {name: declared.new_buffer(name, param, param.grad, group) for name in names}
+    )
+
+
+def _first_elements(tensors: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value.detach().reshape(-1)[0]) for name, value in tensors.items()}
 
 
 def _holds_at(step: _Step, found: Sequence[Equation], letters: Letters) -> bool:
@@ -282,7 +301,7 @@ def _look_up(step: _Step, letters: Letters, made: Mapping[str, float]) -> Any:
             return _given(step.before, *letters.arguments[name])
         letter = name.removesuffix(_BEFORE)
         if letter != name and letter in letters.arguments:
-            # State that a first step makes starts at zero.
+            # Other state that a first step makes starts at zero.
             return sympy.Float(step.before.get(letters.arguments[letter][0], 0.0))
         return now(name.removesuffix(_NOW) if name.endswith(_NOW) else name.removesuffix(_FIRST))
 

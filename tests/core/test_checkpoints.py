@@ -138,7 +138,8 @@ def goes_on_from(twins: Twins, checkpoint: dict[str, Any]) -> None:
 def test_before_the_newer_flags(row: Row, choice: str) -> None:
     """Keys that torch added later: ours are as the user gave them, torch's as by default."""
     checkpoint, twins = trained(row, options_of(row, choice))
-    newer = next(info for info in optim_db if info.optim_cls is row.twin).not_og_supported_flags
+    known = [info.not_og_supported_flags for info in optim_db if info.optim_cls is row.twin]
+    newer = known[0] if row.torchs else ("maximize",)
     for group in checkpoint["param_groups"]:
         for flag in (*newer, "decoupled_weight_decay"):
             group.pop(flag, None)

@@ -36,6 +36,7 @@ def info(row: Row) -> OptimizerInfo:
 CASES = [
     pytest.param(row, dtype, executor, id=f"{executor}-{dtype}-{row}")
     for row in ROWS
+    if row.torchs
     for dtype in row.dtypes
     for executor in row.executors
 ]
@@ -65,6 +66,7 @@ def error_inputs() -> list[object]:
     return [
         pytest.param(row, number, id=f"{row}-{error.optimizer_error_input.desc}")
         for row in ROWS
+        if row.torchs
         for number, error in enumerate(info(row).optim_error_inputs_func("cpu", torch.float32))
     ]
 

@@ -124,7 +124,11 @@ def test_not_a_number(way_in: Callable[..., Any], row: Row, name: str, value: An
 
 
 @each_way_in
-@pytest.mark.parametrize("row", [row for row in ROWS if "betas" in row.ranges], ids=str)
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if "betas" in row.ranges and len(row.ranges["betas"].good[0]) == 2],
+    ids=str,
+)
 @pytest.mark.parametrize("betas", [(), (0.9,), (0.9, 0.99, 0.999), 0.9, (0.9, None), ("0.9", 0.9)])
 def test_betas_that_are_no_pair(way_in: Callable[..., Any], row: Row, betas: Any) -> None:
     with pytest.raises(WRONG_ARGUMENT, match="betas"):
@@ -152,8 +156,8 @@ def test_nesterov_needs_undamped_momentum(
 @each_row
 def test_every_numeric_hyper_parameter_has_a_range(row: Row) -> None:
     """But dampening, which may be any number."""
-    defaults = row.ours([weight()]).defaults
-    numeric = {k for k, v in defaults.items() if type(v) in (int, float, tuple)}
+    parameters = inspect.signature(row.ours).parameters.values()
+    numeric = {p.name for p in parameters if type(p.default) in (int, float, tuple)}
     assert numeric - {"dampening"} == set(row.ranges)
 
 
@@ -210,7 +214,8 @@ def test_generator_of_parameters(row: Row) -> None:
     for _ in range(2):  # a second time: nothing is left of the generator
         before = model.weight.detach().clone()
         model(torch.ones(2)).backward()
-        row.step(optimizer)
+        for _ in range(1 + row.waits):
+            row.step(optimizer)
         assert not torch.equal(before, model.weight)
 
 

@@ -4,15 +4,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from course import in_process
 from typer.testing import CliRunner
 
+import myoptim
 from myoptim.cli import app
 from myoptim.course import kit, mistakes, own, probes
 from myoptim.course.audit import Scope, mutants
 from myoptim.course.check import as_json
 from myoptim.course.settings import read_settings
 from myoptim.lab import prescribed
+from myoptim.lab.compare import compare
 from myoptim.lab.errors import UsageError
 
 COURSE = Path(__file__).parents[2] / "examples" / "own_course"
@@ -81,6 +84,12 @@ def judged(settings, *edits):
         assert old in text
         text = text.replace(old, new)
     return in_process.verdict(text, "Lion", settings=settings)
+
+
+def test_the_examples_lion_is_the_packages(settings):
+    assert settings.optimizers[0] == "Lion"
+    right = mistakes.load(mistakes.source("Lion"), "Lion")
+    assert compare(right, myoptim.Lion, dtype=torch.float64).only_rounding
 
 
 def test_a_right_one_passes(settings):

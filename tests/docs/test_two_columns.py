@@ -18,14 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 two_columns = importlib.import_module("two_columns")
 
-# A rule stands in a file of its name.
 RULES_OF_OURS = dict.fromkeys(
-    rule.__name__ for cls in myoptim.OPTIMIZERS.values() if (rule := declaration_of(cls).rule)
+    (f"algorithms/{rule.__module__.rpartition('.')[2]}.py", rule.__name__)
+    for cls in myoptim.OPTIMIZERS.values()
+    if (rule := declaration_of(cls).rule)
 )
 
 # What is shown, and at least how many of its lines have a formula.
 RULES = [
-    *((f"algorithms/{name}.py", name, 3) for name in RULES_OF_OURS),
+    *((file, name, 3) for file, name in RULES_OF_OURS),
     ("algorithms/muon.py", "orthogonalized", 5),
     ("algorithms/muon.py", "adjusted", 2),
     ("algorithms/lbfgs.py", "two_loop_recursion", 6),

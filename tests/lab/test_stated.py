@@ -31,6 +31,7 @@ def held(cls, text):
 EDITS = [
     (r"- \eta", r"+ \eta"),
     (r"- \frac{\eta}", r"+ \frac{\eta}"),
+    (r"- \gamma_t", r"+ \gamma_t"),
     (r"\sqrt", ""),
     (r"(1 - \beta_1^t)", r"(1 - \beta_1)"),
     (r"(1 - \beta_2)", r"(1 - \beta_1)"),

@@ -1,6 +1,6 @@
 // Runs the translated rules: the operators over arrays, and an optimizer on a problem.
 // A tensor is a Float64Array, a number a number; data.js brings everything else. The numbers that a
-// state keeps are Float32Arrays of one element, as they are in the package.
+// state keeps are arrays of one element, Float32Arrays where the package keeps them so.
 "use strict";
 
 (() => {
@@ -54,13 +54,14 @@
 
   // Something with a method that updates one parameter: the rule of an optimizer.
   function ruled(optimizer, settings) {
-    const { rule: ruleName, numbersBefore, numbersAfter } = MYOPTIM.optimizers[optimizer];
+    const { rule: ruleName, numbersBefore, numbersAfter, exact } = MYOPTIM.optimizers[optimizer];
     const rule = MYOPTIM.rules[ruleName];
     const starts = startsOf(optimizer, settings);
     const decay = starts.decay && MYOPTIM.decays[starts.decay];
     return (memory, param, given, step, note) => {
+      const kept = (name) => (exact && name !== "step" ? Float64Array : Float32Array);
       memory.numbers ??= Object.fromEntries(Object.entries(starts.numbers).map(([name, start]) =>
-        [name, Float32Array.of(typeof start === "string" ? settings[start] : start)]));
+        [name, kept(name).of(typeof start === "string" ? settings[start] : start)]));
       memory.buffers ??= rule.tensors.map((name) => firstValue(starts.buffers[name], param, given, settings));
       const { numbers, buffers } = memory;
       const told = () => ({ ...settings, first: step === 1,
