@@ -321,9 +321,10 @@ class ElementwiseRule(TensorRule):
         """The same as `_change_numbers` for many parameters."""
         changed = [by_name[name] for name in positional(rule)]
         scalars = _scalars(keywords(rule), group)
+        has_tensors = _have_tensors(scalars.values())
         for given, places in numbers.by_value(by_name, keywords(rule), len(changed[0])):
             columns = take(changed, places)
-            if len(places) > 1 and numbers.are_floats(columns):
+            if len(places) > 1 and not has_tensors and numbers.are_floats(columns):
                 rule(*map(TensorList, columns), **scalars, **given)
             else:  # in half precision, which loading may give them, list kernels round otherwise
                 for row in rows(columns):

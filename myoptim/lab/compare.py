@@ -2,6 +2,7 @@
 
     >>> print(compare("SGD", "torch.optim:SGD"))
     A = SGD, B = torch.optim:SGD: equal bits over 20 steps.
+    Settings of both: lr=0.1, momentum=0.6, weight_decay=0.2, dampening=0.3.
 
 By default both are given the same prescribed gradients (`myoptim.lab.prescribed`), so that what
 differs is the rule and not its consequences, and amplified hyper-parameters, so that every term

@@ -5,6 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+#: A table wider than its page is moved in it, so that the page is not.
+_SCROLLED = (
+    '<div style="overflow-x: auto"><table><thead><tr>{heading}</tr></thead>'
+    "<tbody>{body}</tbody></table></div>"
+)
+
 
 class Html(str):
     """A cell that is HTML already."""
@@ -26,15 +32,15 @@ def as_html(
         notes: below, each in a line.
         align: of the cells, as CSS has it; numbers stand to the right.
     """
-    style = f"text-align: {align}; white-space: pre-wrap"
-    heading = "".join(f'<th style="text-align: {align}">{_escaped(text)}</th>' for text in headings)
+    style = f"text-align: {align}; padding: 0.2em 0.6em; white-space: pre"
+    heading = "".join(f'<th style="{style}">{_escaped(text)}</th>' for text in headings)
     body = "".join(
         "<tr>" + "".join(f'<td style="{style}">{_escaped(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
     parts = [
         f"<strong>{_escaped(title)}</strong>" if title else "",
-        f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>" if heading else "",
+        _SCROLLED.format(heading=heading, body=body) if heading else "",
         *(f"<div>{_escaped(note)}</div>" for note in notes),
     ]
     return "\n".join(part for part in parts if part)

@@ -234,8 +234,9 @@ def scaled_by_numbers(param, grad, *, step, product, last):
     param.add_(grad, alpha=-product * (step - last))
 
 
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)], ids=["number", "tensor"])
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_rules_for_numbers_run_before_and_after(count: int) -> None:
+def test_rules_for_numbers_run_before_and_after(count: int, lr: float | torch.Tensor) -> None:
     """A product of 0.5, and the step of the time before: θ moves by 0.5ᵗ · 1."""
 
     class Numbers(ElementwiseRule):
@@ -247,7 +248,7 @@ def test_rules_for_numbers_run_before_and_after(count: int) -> None:
         )
 
     params = [torch.zeros(3) for _ in range(count)]
-    optimizer = Numbers(params, {"lr": 0.1, "begin": 0.0})
+    optimizer = Numbers(params, {"lr": lr, "begin": 0.0})
     for step in range(4):
         for i, param in enumerate(params):
             param.grad = torch.ones(3) if step >= i % 2 else None

@@ -562,3 +562,16 @@ def test_recognise_takes_what_lacks_later_flags(saved):
         del state["param_groups"][0][flag]
     (only,) = read_optimizers(saved(state))
     assert recognise(only) is myoptim.SGD
+
+
+def test_states_keyed_by_names(saved):
+    """As sharded training gathers them."""
+    state = trained(20, named=True)
+    (group,) = state["param_groups"]
+    names = group.pop("param_names")
+    group["params"] = names
+    state["state"] = {name: state["state"][i] for i, name in enumerate(names)}
+    path = saved(state, "b.pt")
+    assert examine(saved(trained(20, named=True), "a.pt"), path).notes == ["A and B hold the same"]
+    del state["state"]["1.bias"]["step"]
+    assert examine(saved(state)).findings == ["missing: step of 1.bias"]

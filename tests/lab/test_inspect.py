@@ -275,11 +275,11 @@ def test_memory_is_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
         param.grad = torch.randn_like(param)
     optimizer = myoptim.Adam(params, foreach=False)
     optimizer.step()
-    plain = peak_bytes(optimizer.step, torch.device("cpu"))
     inspected = 3 * 4 * 100 * 100 * 4  # float32: θ, g, m, v
+    within_step = 2 * 100 * 100 * 4  # m̂ and √v̂ of one parameter
     with inspect(optimizer, every=1):
         held = peak_bytes(optimizer.step, torch.device("cpu"))
-    assert inspected <= held <= inspected + plain + 17 * 8 * 2**8
+    assert inspected <= held <= inspected + max(within_step, 17 * 8 * 2**8)
 
 
 class Calls(TorchDispatchMode):
