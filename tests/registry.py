@@ -484,6 +484,10 @@ def mend_lbfgs(twin: Any) -> None:
     twin._numel_cache = None
 
 
+#: What came with torch 2.14.
+ASCENT = () if "maximize" in inspect.signature(torch.optim.LBFGS).parameters else ("maximize",)
+ADJUSTMENTS = (None, "original", "match_rms_adamw", *(() if ASCENT else ("spectral_unclamped",)))
+
 REAL = tuple(dtype for dtype in DTYPES if not dtype.is_complex)
 POSITIVE = Range((1e-30, 0.5, 1), (0, -1, float("-inf")), r"Invalid .*\(allowed is 0 < \S+\)")
 NOT_NAN = r"Invalid \S+ value: nan \(\S+ may be any number but NaN\)"
@@ -525,7 +529,7 @@ ROWS += [
             ns_coefficients=st.sampled_from([(3.4, -4.7, 2.0), (1.5, -0.5, 0.0)]),
             eps=epsilons,
             ns_steps=st.integers(0, 6),
-            adjust_lr_fn=st.sampled_from([None, "original", "match_rms_adamw"]),
+            adjust_lr_fn=st.sampled_from(ADJUSTMENTS),
         ),
         ranges={
             "lr": should_be("Learning rate", torch.tensor(0.1)),
@@ -583,6 +587,7 @@ ROWS += [
         ),  # overflows, in torch too
         closure=True,
         groups=False,
+        extra=ASCENT,
         mend=mend_lbfgs,
     ),
 ]

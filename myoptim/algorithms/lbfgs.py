@@ -6,6 +6,7 @@ Read `two_loop_recursion` for the direction, `strong_wolfe` for how far to go al
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -214,6 +215,10 @@ def check_parameters(number: int, params: Sequence[Tensor]) -> None:
         )
 
 
+#: Where torch lacks the argument, as before 2.14, groups have it as a key only if it is given.
+TORCH_ASCENDS = "maximize" in inspect.signature(torch.optim.LBFGS).parameters
+
+
 class LBFGS(Optimizer):
     r"""L-BFGS. Equals `torch.optim.LBFGS`.
 
@@ -242,6 +247,7 @@ class LBFGS(Optimizer):
         history_size: how many pairs are kept, at least 1; each takes twice the memory of the
             parameters.
         line_search_fn: None, or "strong_wolfe" for `strong_wolfe`.
+        maximize: ascend instead of descend; torch has it since 2.14.
 
     State, under the first parameter only: `func_evals` and `n_iter`, how often the closure was
     called and the direction computed; from the first iteration on `d` (:math:`d`), `t`
@@ -297,6 +303,8 @@ class LBFGS(Optimizer):
         tolerance_change: float = 1e-9,
         history_size: int = 100,
         line_search_fn: str | None = None,
+        *,
+        maximize: bool = False,
     ) -> None:
         self._declaration.ranges["max_iter"]("max_iter", max_iter)
         defaults = {
@@ -308,6 +316,8 @@ class LBFGS(Optimizer):
             "history_size": history_size,
             "line_search_fn": line_search_fn,
         }
+        if maximize or TORCH_ASCENDS:
+            defaults["maximize"] = maximize
         super().__init__(params, defaults)
 
     # ------------------------------------------------------------------ the parameters as a vector
@@ -318,7 +328,12 @@ class LBFGS(Optimizer):
 
     def _gradient(self) -> Tensor:
         """The gradients of all parameters in one vector, zeros where there is none."""
-        return torch.cat([_flat(param) for param in self._params])
+        grad = torch.cat([_flat(param) for param in self._params])
+        return grad.neg_() if self.param_groups[0].get("maximize") else grad  #  g ← −g
+
+    def _value(self, loss: Any) -> float:
+        """What is to become small."""
+        return -float(loss) if self.param_groups[0].get("maximize") else float(loss)  #  f ← −f
 
     def _move(self, t: Number, direction: Tensor) -> None:
         """θ ← θ + t d."""
@@ -337,7 +352,7 @@ class LBFGS(Optimizer):
 
         def phi(t: Number) -> Point:
             self._move(t, direction)
-            loss = float(closure())
+            loss = self._value(closure())
             grad = self._gradient()
             for param, value in zip(self._params, here, strict=True):
                 param.copy_(value)
@@ -369,7 +384,7 @@ class LBFGS(Optimizer):
         state.setdefault("n_iter", 0)
 
         first_loss = closure()
-        loss, grad, evaluations = float(first_loss), self._gradient(), 1
+        loss, grad, evaluations = self._value(first_loss), self._gradient(), 1
         state["func_evals"] += 1
         if grad.abs().max() <= tolerance_grad:
             return first_loss
@@ -400,7 +415,7 @@ class LBFGS(Optimizer):
             else:
                 self._move(t, d)
                 if iteration < group["max_iter"]:  # after the last nobody would look at it
-                    loss, grad, called = float(closure()), self._gradient(), 1
+                    loss, grad, called = self._value(closure()), self._gradient(), 1
             evaluations += called
             state["func_evals"] += called
             if evaluations >= group["max_eval"] or grad.abs().max() <= tolerance_grad:

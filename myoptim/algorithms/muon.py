@@ -61,6 +61,8 @@ def adjusted(lr: float, param: Tensor, how: str | None) -> float:
     rows, columns = param.shape
     if how == "match_rms_adamw":
         return lr * (0.2 * math.sqrt(max(rows, columns)))  #   η′ = 0.2 η √max(A, B)
+    if how == "spectral_unclamped":
+        return lr * math.sqrt(rows / columns)  #               η′ = η √(A/B)
     return lr * math.sqrt(max(1, rows / columns))  #           η′ = η √max(1, A/B)
 
 
@@ -111,7 +113,9 @@ class Muon(TensorRule):
         ns_steps: how many steps of the iteration, from 0 to 99.
         adjust_lr_fn: "original" or None: :math:`\eta\sqrt{\max(1, A/B)}`, so that layers change
             their outputs alike; "match_rms_adamw": :math:`0.2\,\eta\sqrt{\max(A, B)}`, so that
-            elements change as AdamW's do, and its learning rate and decay can be taken over.
+            elements change as AdamW's do, and its learning rate and decay can be taken over;
+            "spectral_unclamped", which torch has since 2.14: :math:`\eta\sqrt{A/B}`, so that
+            layers that narrow change their outputs alike too.
 
     State, per parameter, from its first gradient on: `momentum_buffer` (:math:`B`, shaped like the
     parameter).
@@ -122,7 +126,8 @@ class Muon(TensorRule):
         RuntimeError: a parameter is complex, or a gradient sparse.
 
     Sources: Jordan and others, *Muon: an optimizer for hidden layers in neural networks* (2024);
-    "match_rms_adamw": Liu and others, *Muon is scalable for LLM training* (2025).
+    "match_rms_adamw": Liu and others, *Muon is scalable for LLM training* (2025);
+    "spectral_unclamped": Bernstein, *Deriving Muon* (2025).
 
     Example:
         >>> weight = torch.zeros(2, 2, requires_grad=True)
@@ -143,7 +148,7 @@ class Muon(TensorRule):
             "eps": Range(0.0, says="Invalid epsilon value: {value}"),
             "ns_steps": Range(0, 100, open_high=True),
             "adjust_lr_fn": OneOf(
-                (None, "original", "match_rms_adamw"),
+                (None, "original", "match_rms_adamw", "spectral_unclamped"),
                 says="Adjust learning rate function {value} is not supported",
             ),
         },

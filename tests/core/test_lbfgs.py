@@ -44,6 +44,23 @@ def test_a_copy_goes_on(way: Callable[[Any], Any]) -> None:
     assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("options", [{"max_iter": 3}, WOLFE], ids=["no search", "strong Wolfe"])
+def test_ascent_is_descent_of_the_negative(options: dict[str, Any]) -> None:
+    up, down = [started(torch.zeros(6), maximize=up, **options) for up in (True, False)]
+
+    def negative() -> Tensor:
+        up.zero_grad()
+        loss = -ravine(up.param_groups[0]["params"][0])
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        assert torch.equal(up.step(negative), -down.step(closure_of(down)))
+    a, b = [optimizer.param_groups[0]["params"][0] for optimizer in (up, down)]
+    assert torch.equal(a, b)
+    assert a.abs().max() > 0
+
+
 def test_gradients_that_are_not_contiguous() -> None:
     start = torch.randn(2, 3, 4, 5)
     results = []
