@@ -158,7 +158,7 @@ class Muon(TensorRule):
         numbers={},
         weight_decay=decoupled,
         complex="refused",
-        twin=torch.optim.Muon,
+        twin=getattr(torch.optim, "Muon", None),  # since torch 2.9
     )
 
     def __init__(

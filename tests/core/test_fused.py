@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_tensor
-from registry import ROWS, Options, Row, each_elementwise
+from registry import ROWS, Options, Row, each_compiled, each_elementwise
 from tensors import Spec, channels_last, contiguous, source, strided, transposed, view
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -100,8 +100,17 @@ def kernels() -> int:
 
 
 @each_elementwise
-@pytest.mark.parametrize("dtype", CLOSE, ids=str)
-def test_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
+def test_close_to_the_loop(row: Row) -> None:
+    assert_close_to_the_loop(row, torch.float32)
+
+
+@each_compiled
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_close_to_the_loop_in_other_types(row: Row, dtype: torch.dtype) -> None:
+    assert_close_to_the_loop(row, dtype)
+
+
+def assert_close_to_the_loop(row: Row, dtype: torch.dtype) -> None:
     fused, loop = pair(row, dtype, {**row.full, "lr": 0.01})
     for seed in range(4):
         advance(fused, loop, dtype, seed)

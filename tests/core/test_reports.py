@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor
-from registry import ROWS, Options, Row, each_elementwise
+from registry import ROWS, Options, Row, each_compiled, each_elementwise
 from torch import Tensor
 from torch.optim import Optimizer
 from twins import attempt
@@ -262,7 +262,7 @@ def test_a_scalar_that_requires_grad(row: Row, name: str) -> None:
 # The scaler's attributes --------------------------------------------------------------------------
 
 
-@each_elementwise
+@each_compiled
 def test_scale_and_overflow_of_a_fused_step(row: Row) -> None:
     ours, plain = (row.make_ours(some([30_000])(), {**row.full, "fused": True}) for _ in "ab")
     ours.grad_scale, ours.found_inf = torch.tensor(4.0), torch.tensor(0.0)

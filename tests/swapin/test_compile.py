@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from registry import ROWS, Options, Row, each_elementwise
+from registry import ROWS, Options, Row, each_compiled
 from swapin.training import Pair, Run
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -64,7 +64,7 @@ def in_groups(run: Run, count: int) -> Run:
     return run
 
 
-@each_elementwise
+@each_compiled
 @pytest.mark.parametrize(
     ("options", "lr", "groups"),
     [({}, 0.02, 1), (None, torch.tensor(0.02), 2)],
@@ -101,7 +101,7 @@ def test_with_the_real_compiler(row: Row) -> None:
     assert_close(pair.ours, pair.torchs)
 
 
-@each_elementwise
+@each_compiled
 def test_checkpoint_of_a_compiled_run_goes_on_eagerly(row: Row) -> None:
     pair = Pair(row)
     train_compiled(pair.ours, [0.02] * 3)
