@@ -11,12 +11,9 @@ Read the files in this order: `sgd.py`, `adagrad.py`, `rmsprop.py`, `adam.py`, t
 `rules.py` and `optimizer.py` for what they share and `execution` for how they are run.
 """
 
-from torch.optim import (
-    Optimizer,
-    lr_scheduler,
-    swa_utils,
-    swap_in_optimizer_params_and_state,
-)
+import contextlib
+
+from torch.optim import Optimizer, lr_scheduler, swa_utils
 
 from myoptim import optimizer
 from myoptim.algorithms.adadelta import Adadelta
@@ -86,5 +83,9 @@ __all__ = [
     "lr_scheduler",
     "split_for_muon",
     "swa_utils",
-    "swap_in_optimizer_params_and_state",
 ]
+
+with contextlib.suppress(ImportError):  # torch 2.8 lacks it
+    from torch.optim import swap_in_optimizer_params_and_state
+
+    __all__ += ["swap_in_optimizer_params_and_state"]
