@@ -42,7 +42,7 @@ def new(
 
 def count_up(counters: list[Tensor]) -> None:
     """Add one to each counter, whatever its type."""
-    if _add_to_each is None:
+    if len(counters) == 1 or _add_to_each is None:
         for counter in counters:
             counter += 1
     elif counters[0].is_cpu and are_floats([counters]):
