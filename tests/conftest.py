@@ -21,7 +21,7 @@ PHASES = [phase for phase in Phase if phase is not Phase.explain]
 
 settings.register_profile("base", deadline=None, suppress_health_check=SLOW, phases=PHASES)
 base = settings.get_profile("base")
-settings.register_profile("ci", base, max_examples=40, derandomize=True)
+settings.register_profile("ci", base, max_examples=25, derandomize=True)
 settings.register_profile("thorough", base, max_examples=750, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -6,18 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parents[1]
-FILES = ["signature", "checkpoints", "drop_in"]
+FILES = [
+    str(TESTS / "core" / f"test_{name}.py") for name in ("signature", "checkpoints", "drop_in")
+]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_the_tests_of_every_optimizer_run_on_one_that_nobody_knew(name: str) -> None:
+def test_the_tests_of_every_optimizer_run_on_one_that_nobody_knew() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "newcomer", "-p", "no:cacheprovider"]
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [*command, "-k", "Newcomer", str(TESTS / "core" / f"test_{name}.py")],
+        [*command, "-k", "Newcomer", *FILES],
         capture_output=True,
         text=True,
         check=False,
@@ -25,4 +24,4 @@ def test_the_tests_of_every_optimizer_run_on_one_that_nobody_knew(name: str) -> 
         env={**os.environ, "PYTHONPATH": path.strip(os.pathsep)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 5
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 15

@@ -116,7 +116,13 @@ def test_torchs_adagrad_passes_without_the_late_group(tmp_path):
     assert first_error()(path, make) is None
 
 
-@pytest.mark.parametrize("optimizer", IN_CATALOGUE)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(name, marks=[] if name in ("SGD", "Adam") else pytest.mark.slow)
+        for name in IN_CATALOGUE
+    ],
+)
 def test_every_mistake_that_numbers_tell_fails(optimizer, golden):
     """The kill matrix: mistakes by runs. No run can be left out."""
     matrix = {}
