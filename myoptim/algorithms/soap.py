@@ -38,7 +38,8 @@ def soap(
     """One step of SOAP: Θ = param, G = grad, M = exp_avg, V = exp_avg_sq, η = lr, ε = eps,
     (β₁, β₂) = betas, λ = weight_decay. L = gram0 and R = gram1 are averages of G Gᵀ and of Gᵀ G;
     the columns of Q = basis0 and P = basis1 are their eigenvectors, roughly. t = step − 1, since
-    the first gradient makes the bases, and nothing moves."""
+    the first gradient makes the bases, and nothing moves. Where a basis changes its order, V goes
+    with it."""
     beta1, beta2 = betas
     beta = beta2 if shampoo_beta is None else shampoo_beta
     if step > 1:
@@ -59,7 +60,7 @@ def soap(
         for dim, gram, basis in of_each_dimension(param, matrices):
             basis_now, order = improved(basis, gram)
             basis.copy_(basis_now)  #                           Q ← QR(L Q)
-            exp_avg_sq.copy_(exp_avg_sq.index_select(dim, order))  #  V goes with its directions
+            exp_avg_sq.copy_(exp_avg_sq.index_select(dim, order))
 
 
 def of_each_dimension(
@@ -102,13 +103,14 @@ def eigenvectors(gram: Tensor) -> Tensor:
 
 
 def improved(basis: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-    """A step of the power iteration towards the eigenvectors: Q = basis, L = gram.
+    """A step of the power iteration towards the eigenvectors: Q = basis, L = gram. The products of
+    the columns of Q and of L Q are the eigenvalues of L as far as Q has its eigenvectors.
 
     Returns:
         The new basis, the largest eigenvalue's vector first, and where its vectors were before.
     """
     product = gram @ basis  #                                  L Q
-    eigenvalues = (basis * product).sum(dim=0)  #              those of L, were Q its eigenvectors
+    eigenvalues = (basis * product).sum(dim=0)
     order = torch.argsort(eigenvalues, descending=True)
     vectors, _ = torch.linalg.qr(at_least_single(product.index_select(1, order)))
     return vectors, order
@@ -146,7 +148,7 @@ class SOAP(TensorRule):
     .. math::
         G'_t &= Q^\top G_t\, P \\
         M_t &= \beta_1\, M_{t-1} + (1 - \beta_1)\, G_t, \qquad M'_t = Q^\top M_t\, P \\
-        V_t &= \beta_2\, V_{t-1} + (1 - \beta_2)\, G'^2_t \\
+        V_t &= \beta_2\, V_{t-1} + (1 - \beta_2)\, {G'_t}^2 \\
         \Theta_t &= (1 - \eta\lambda) \left( \Theta_{t-1} - \eta\,
             \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t}\;
             Q\, \frac{M'_t}{\sqrt{V_t} + \varepsilon}\, P^\top \right) \\
