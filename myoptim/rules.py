@@ -61,6 +61,11 @@ class TensorRule(Optimizer):
         if torch.compiler.is_compiling() and self._declaration.numbers:
             self._init_group(group)
         params, grads = self._with_gradient(group)
+        if params:
+            self._step_params(group, params, grads)
+
+    def _step_params(self, group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
+        """Update parameters of one group that all have a gradient."""
         new = self._make_states(group, params)
         scalars, decay, _ = self._arguments(group)
         self._loop(group, zip(params, grads, new, strict=True), scalars, decay, directly)
@@ -225,13 +230,7 @@ class ElementwiseRule(TensorRule):
     _rule_was_traced = False
     _layouts: Mapping[int, Layout] = {}  # replaced, never changed
 
-    def _step_group(self, group: Group) -> None:
-        group = self._settle(group)
-        if torch.compiler.is_compiling() and self._declaration.numbers:
-            self._init_group(group)
-        params, grads = self._with_gradient(group)
-        if not params:
-            return
+    def _step_params(self, group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
         declared = self._declaration
         scalars, decay, has_tensors = self._arguments(group)
         execute = row_executor(group, has_tensors)

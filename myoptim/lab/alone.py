@@ -15,7 +15,7 @@ from myoptim.hyperparameters import Group
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule, TensorRule
 
-_STEPS_OF_A_RULE = (TensorRule._step_group, ElementwiseRule._step_group)
+_STEPS_OF_A_RULE = (TensorRule._step_params, ElementwiseRule._step_params)
 
 
 def is_only_a_rule(cls: type[Any]) -> bool:
@@ -23,8 +23,12 @@ def is_only_a_rule(cls: type[Any]) -> bool:
     if not issubclass(cls, TensorRule) or declaration_of(cls).rule is None:
         return False
     steps = (inspect.unwrap(member) for member in (cls.step, TensorRule.step))
-    by_itself = cls._step_groups is TensorRule._step_groups  # not after a look at all parameters
-    return len(set(steps)) == 1 and by_itself and cls._step_group in _STEPS_OF_A_RULE
+    return (
+        len(set(steps)) == 1
+        and cls._step_groups is TensorRule._step_groups  # not after a look at all parameters
+        and cls._step_group is TensorRule._step_group
+        and cls._step_params in _STEPS_OF_A_RULE
+    )
 
 
 def settled(cls: type[TensorRule], group: Group) -> Group:
