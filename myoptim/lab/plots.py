@@ -236,8 +236,12 @@ def legend(
     if with_twins:
         handles.append(Line2D([], [], color=_ink(), **_TWIN))
         labels.append("torch's twin")
-    place = "outside lower left" if below else "outside right upper"
-    figure.legend(handles, labels, loc=place, frameon=False, ncols=2 if below else 1)
+    if below:
+        figure.legend(handles, labels, loc="outside lower left", frameon=False, ncols=2)
+        return
+    points = 0.9 * 72 * figure.get_figheight() / len(labels)  # for each entry
+    size = min(points / 1.5, mpl.rcParams["font.size"])
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=size)
 
 
 def trajectories(
