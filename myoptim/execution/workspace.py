@@ -6,18 +6,15 @@ The pages of fresh memory may take longer to come from the system than what is c
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from myoptim.execution.columns import shape_of
+from myoptim.execution.columns import dtype_of, shape_of
 from myoptim.execution.foreach import CpuTensorList, TensorList
 from myoptim.execution.operators import BY_NAME, Operator
-
-dtype_of = operator.attrgetter("dtype")
 
 
 class Workspace:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,11 @@ from myoptim.lab.matching import Match, match_params
 from myoptim.lab.resolve import load_object, user_code
 from myoptim.lab.saved import Saved, SavedParam, flat_numbers, read_optimizers
 from myoptim.lab.tables import as_html
-from myoptim.lab.values import counted, shown
+from myoptim.lab.values import counted, shown, some
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
 
-_NAMED = 4  # so many parameters are named, of more how many there are
+_FEW = 4  # of a tensor with fewer elements these are shown, of others the shape
 _CHUNK = 2**22  # so many numbers are looked at together
 
 
@@ -163,7 +163,7 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     """A setting without tensors and other things that JSON has not."""
     if isinstance(value, Tensor):
-        return value.tolist() if value.numel() < _NAMED else str(tuple(value.shape))
+        return value.tolist() if value.numel() < _FEW else str(tuple(value.shape))
     if isinstance(value, list | tuple):
         return type(value)(map(_plain, value))
     return value if isinstance(value, bool | int | float | str | type(None)) else str(value)
@@ -409,17 +409,17 @@ def _examine(checkup: Checkup, one: Contents, where: str) -> None:
 def _findings(one: Contents) -> Iterator[str]:
     saved = one.saved
     if saved.twice:
-        yield f"in more than one place: {_some(saved.twice)}"
+        yield f"in more than one place: {some(saved.twice)}"
     if saved.without_group:
-        yield f"state that belongs to no group: {_some(map(str, saved.without_group))}"
+        yield f"state that belongs to no group: {some(map(str, saved.without_group))}"
     yield from _lost(one)
     for buffer in one.buffers.values():
         if buffer.not_finite:
-            yield f"not finite: {buffer.name} of {_some(buffer.not_finite)}"
+            yield f"not finite: {buffer.name} of {some(buffer.not_finite)}"
     for number, group in enumerate(saved.groups):
         broken = [key for key, value in group.items() if _not_finite(value)]
         if broken:
-            yield f"not finite: {_some(broken)} of group {number}"
+            yield f"not finite: {some(broken)} of group {number}"
     yield from _counters(one)
     yield from _shapes(one)
 
@@ -434,13 +434,13 @@ def _lost(one: Contents) -> Iterator[str]:
         for name in _missing(param, one.saved, one.cls)[0]:
             missing.setdefault(name, []).append(param.label)
     if missing and not any(param.state for param in one.saved.params):
-        yield f"no state at all ({_some(missing)}): no step was made, or it was lost"
+        yield f"no state at all ({some(missing)}): no step was made, or it was lost"
         return
     empty = {param.label for param in one.saved.params if not param.state}
     for name, labels in missing.items():
         labels = [label for label in labels if label not in empty]
         if labels:
-            yield f"missing: {name} of {_some(labels)}"
+            yield f"missing: {name} of {some(labels)}"
     for name, buffer in one.buffers.items():
         if len(buffer.zero) == buffer.count and name in _memory(one.cls) and one.steps[1] > 0:
             yield f"{name} is 0 in all parameters: it was lost, or every gradient was 0"
@@ -478,9 +478,9 @@ def _counters(one: Contents) -> Iterator[str]:
         for dtype, labels in coarse.items():
             most = int(2 / torch.finfo(dtype).eps)
             kind = str(dtype).removeprefix("torch.")
-            yield f"{name} is {kind}, which counts no further than {most:,}: {_some(labels)}"
+            yield f"{name} is {kind}, which counts no further than {most:,}: {some(labels)}"
         if still:
-            yield f"{name} cannot be counted up any more: {_some(still)}"
+            yield f"{name} cannot be counted up any more: {some(still)}"
 
 
 def _shapes(one: Contents) -> Iterator[str]:
@@ -505,7 +505,7 @@ def _notes(one: Contents) -> Iterator[str]:
         return
     without = [param.label for param in saved.params if not param.state]
     if 0 < len(without) < len(saved.params):
-        yield f"without state, so never updated, or it was lost: {_some(without)}"
+        yield f"without state, so never updated, or it was lost: {some(without)}"
     numbers = declaration_of(one.cls).numbers
     for name, buffer in one.buffers.items():
         if name in numbers and buffer.low != buffer.high and not buffer.not_finite:
@@ -513,14 +513,14 @@ def _notes(one: Contents) -> Iterator[str]:
         if len(buffer.dtypes) > 1:
             yield f"{name} is of different types: {', '.join(buffer.dtypes)}"
         if name not in numbers and 0 < len(buffer.zero) < buffer.count:
-            yield f"{name} is 0 everywhere in {_some(buffer.zero)}"
+            yield f"{name} is 0 everywhere in {some(buffer.zero)}"
     known = _defaults(one.cls)
     later = {key for group in saved.groups for key in group if key not in known}
     if later:
-        yield f"also in the groups, put there by a scheduler or other code: {_some(sorted(later))}"
+        yield f"also in the groups, put there by a scheduler or other code: {some(sorted(later))}"
     strange = {k for p in saved.params for k in _missing(p, saved, one.cls)[1] if p.state}
     if strange:
-        yield f"also in the state, where {one.cls.__name__} has none: {_some(sorted(strange))}"
+        yield f"also in the state, where {one.cls.__name__} has none: {some(sorted(strange))}"
 
 
 def _not_finite(value: Any) -> bool:
@@ -529,13 +529,6 @@ def _not_finite(value: Any) -> bool:
 
 def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _some(labels: Iterable[str]) -> str:
-    """The first of some labels, and how many more there are."""
-    labels = list(dict.fromkeys(labels))
-    more = f" and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
-    return ", ".join(labels[:_NAMED]) + more
 
 
 # Beside a model -------------------------------------------------------------------------------
@@ -568,7 +561,7 @@ def _hold_against(checkup: Checkup, one: Contents, model: torch.nn.Module, where
     else:
         checkup.findings += order
     if match.other_alone:
-        left = _some(params[j].label for j in match.other_alone)
+        left = some(params[j].label for j in match.other_alone)
         checkup.notes.append(f"{where}in the model alone: {left}")
 
 
@@ -594,11 +587,11 @@ def _differences(a: Contents, b: Contents) -> tuple[list[str], list[str]]:
     match = match_params(own, other, by_value=True)
     findings = [*_misfits(match, own, other, "B"), *_another_order(match, own, other, "B")]
     if match.other_alone:
-        findings.append(f"in B alone: {_some(other[j].label for j in match.other_alone)}")
+        findings.append(f"in B alone: {some(other[j].label for j in match.other_alone)}")
     pairs = [(own[i], other[j]) for i, j in match.pairs]
     moved = [x.label for x, y in pairs if x.group != y.group]
     if moved:
-        findings.append(f"in another group in B: {_some(moved)}")
+        findings.append(f"in another group in B: {some(moved)}")
     findings += _lost_between(pairs)
     changed = list(_changed_settings(a.saved, b.saved))
     if a.steps == b.steps and a.steps[1] > 0:
@@ -617,7 +610,7 @@ def _misfits(
 ) -> Iterator[str]:
     """Parameters that have no counterpart, or one of another shape."""
     if match.alone:
-        yield f"not in {whose}: {_some(own[i].label for i in match.alone)}"
+        yield f"not in {whose}: {some(own[i].label for i in match.alone)}"
     pairs = [(own[i], other[j]) for i, j in match.pairs]
     shapes = [
         f"{x.label} {x.shape} and {y.shape}"
@@ -625,7 +618,7 @@ def _misfits(
         if None not in (x.shape, y.shape) and x.shape != y.shape
     ]
     if shapes:
-        yield f"of another shape in {whose}: {_some(shapes)}"
+        yield f"of another shape in {whose}: {some(shapes)}"
 
 
 def _another_order(
@@ -639,7 +632,7 @@ def _another_order(
         if j != still
     ]
     if places:
-        yield f"in another order in {whose}, matched {match.how}: {_some(places)}"
+        yield f"in another order in {whose}, matched {match.how}: {some(places)}"
 
 
 def _lost_between(pairs: Sequence[tuple[SavedParam, SavedParam]]) -> Iterator[str]:
@@ -651,7 +644,7 @@ def _lost_between(pairs: Sequence[tuple[SavedParam, SavedParam]]) -> Iterator[st
                 if name not in y.state:
                     lost.setdefault(name, []).append(x.label)
         for name, labels in lost.items():
-            yield f"missing in {letter}: {name} of {_some(labels)}"
+            yield f"missing in {letter}: {name} of {some(labels)}"
     changed: dict[tuple[str, str, str], list[str]] = {}
     for x, y in pairs:
         for name, tensor in x.tensors.items():
@@ -661,7 +654,7 @@ def _lost_between(pairs: Sequence[tuple[SavedParam, SavedParam]]) -> Iterator[st
             if dtypes[0] != dtypes[1]:
                 changed.setdefault((name, dtypes[0], dtypes[1]), []).append(x.label)
     for (name, before, after), labels in changed.items():
-        yield f"{name} is {before} in A and {after} in B: {_some(labels)}"
+        yield f"{name} is {before} in A and {after} in B: {some(labels)}"
 
 
 def _changed_settings(a: Saved, b: Saved) -> Iterator[str]:

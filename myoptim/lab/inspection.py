@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from myoptim.lab.values import some
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -285,7 +287,7 @@ class Report:
         found.append(_swapped(rows, self.settings[rows[0].step]) if rows else None)
         absent = tuple(self.absent)
         if absent:
-            found.append(Finding("absent", absent, f"not in the optimizer: {_named(absent)}"))
+            found.append(Finding("absent", absent, f"not in the optimizer: {some(absent, _NAMED)}"))
         return [finding for finding in found if finding is not None]
 
     def as_dict(self) -> dict[str, Any]:
@@ -575,13 +577,7 @@ def _sum(rows: Sequence[Row]) -> Row:
 
 # ----------------------------------------------------------------------------------- in words
 
-_NAMED = 3
-
-
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    rest = len(names) - _NAMED
-    return shown if rest <= 0 else f"{shown} and {rest} more"
+_NAMED = 3  # so many parameters are named, of more how many there are
 
 
 def _span(values: Sequence[float | None]) -> str:
@@ -601,7 +597,7 @@ def _about(
     if not found:
         return None
     names = tuple(str(row.param) for row in found)
-    return Finding(kind, names, says(_named(names), found))
+    return Finding(kind, names, says(some(names, _NAMED), found))
 
 
 def _at_least(value: float | None, least: float) -> bool:
@@ -682,7 +678,7 @@ def _stuck_buffers(rows: Sequence[Row]) -> str:
 
 def _not_finite(rows: Sequence[Row]) -> Finding:
     names = tuple(str(row.param) for row in rows if not row.is_finite)
-    text = f"NaN or infinity, first seen in step {rows[0].step}: {_named(names)}"
+    text = f"NaN or infinity, first seen in step {rows[0].step}: {some(names, _NAMED)}"
     return Finding("not finite", names, text)
 
 
@@ -700,5 +696,5 @@ def _swapped(rows: Sequence[Row], settings: Sequence[dict[str, Any]]) -> Finding
         "decay in the wrong group",
         names,
         f"weight decay acts on vectors (group {groups}) and not on the matrices of group "
-        f"{', '.join(map(str, sorted(matrices - decaying)))}: {_named(names)}",
+        f"{', '.join(map(str, sorted(matrices - decaying)))}: {some(names, _NAMED)}",
     )

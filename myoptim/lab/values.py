@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,13 @@ def shown(value: Any) -> str:
         rest = ", …" if numbers.size > _SHOWN else ""
         return ", ".join(f"{number:.6g}" for number in numbers[:_SHOWN].tolist()) + rest
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def some(names: Iterable[str], at_most: int = 4) -> str:
+    """The first of some names, each once, and how many more there are: "a, b, c and 2 more"."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - at_most:,} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
 
 
 def counted(count: int, noun: str) -> str:
