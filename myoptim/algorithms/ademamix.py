@@ -129,6 +129,7 @@ class AdEMAMix(ElementwiseRule):
         },
         buffers=("exp_avg", "exp_avg_sq", "exp_avg_slow"),
         weight_decay=decoupled,
+        complex="as pairs from the decay on",
         zeros_tie=False,  # it takes no maximum of tensors
     )
 

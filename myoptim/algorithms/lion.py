@@ -72,6 +72,7 @@ class Lion(ElementwiseRule):
         ranges={"lr": LEARNING_RATE, "betas": BETAS, "weight_decay": AT_LEAST_ZERO},
         buffers=("exp_avg",),
         weight_decay=decoupled,
+        complex="as pairs from the decay on",
         numbers={},
         zeros_tie=False,  # it takes no maximum
     )
