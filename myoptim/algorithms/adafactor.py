@@ -27,36 +27,37 @@ def adafactor(
     d: float,
     weight_decay: float,
 ) -> None:
-    """One step of Adafactor: θ = param, g = grad, R = row_var and C = col_var for matrices or
-    v = variance for vectors, t = step (1 at first), η = lr, c = beta2_decay, (ε₁, ε₂) = eps,
-    d as it is, λ = weight_decay."""
+    """One step of Adafactor: θ = param, g = grad, R = row_var, C = col_var (for matrices),
+    v = variance (for vectors), t = step (1 at first), η = lr, c = beta2_decay, (ε₁, ε₂) = eps,
+    λ = weight_decay, RMS = rms, MS = mean_square."""
     eps1, eps2 = eps
     weight = step**beta2_decay  #                                      w = tᶜ, which is 1 − β₂
-    relative_step = min(lr, 1 / step**0.5)  #                          ρ = min(η, 1/√t)
+    relative_step = min(lr, 1 / step**0.5)  #                          ρ = min(η, 1 / √t)
     step_size = max(eps2, rms(param)) * relative_step  #               α = max(ε₂, RMS(θ)) ρ
     if weight_decay != 0:
         param.mul_(1 - lr * weight_decay)  #                           θ ← θ − η λ θ
     if row_var is not None and col_var is not None:
-        row_var.lerp_(mean_square(grad, -1), weight)  #                R ← (1 − w) R + w mean(g²)
-        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← (1 − w) C + w mean(g²)
-        mean = row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1)  #  max(mean(R), ε₁)
-        estimate = (row_var @ col_var).div_(mean)  #                   v̂ = R C / max(mean(R), ε₁)
+        row_var.lerp_(mean_square(grad, -1), weight)  #                R ← (1 − w) R + w MS(g, −1)
+        col_var.lerp_(mean_square(grad, -2), weight)  #                C ← (1 − w) C + w MS(g, −2)
+        mean = row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1)  #  r = max(mean(R, −2), ε₁)
+        estimate = (row_var @ col_var).div_(mean)  #                   v̂ = R @ C / r
     else:
         assert variance is not None
         estimate = variance.lerp_(grad * grad, weight).clone()  #      v ← (1 − w) v + w g², as v̂
-    update = estimate.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)  #   u = g / max(√v̂, ε₁)
-    excess = max(1.0, rms(update, d))  #                               e = max(1, RMS(u) / d)
+    update = estimate.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)  #   u = g / √(max(v̂, ε₁²))
+    excess = max(1.0, rms(update, d))  #                               e = max(1, RMS(u, d))
     param.add_(update, alpha=-step_size / excess)  #                   θ ← θ − α u / e
 
 
 def rms(tensor: Tensor, times: float = 1) -> float:
-    """The root mean square of all elements, divided by a number."""
-    return tensor.norm(2).item() / (tensor.numel() ** 0.5 * times)
+    """The root mean square of all elements, divided by a number: x = tensor, d = times."""
+    return tensor.norm(2).item() / (tensor.numel() ** 0.5 * times)  #  √(mean(x²)) / d
 
 
 def mean_square(tensor: Tensor, dim: int) -> Tensor:
-    """The mean square over a dimension, without a tensor of the squares."""
-    return torch.norm(tensor, dim=dim, keepdim=True).square_().div_(tensor.size(dim))
+    """The mean square over a dimension, without a tensor of the squares: x = tensor."""
+    squares = torch.norm(tensor, dim=dim, keepdim=True).square_()  #  sum(x², dim)
+    return squares.div_(tensor.size(dim))  #                          mean(x², dim)
 
 
 def buffer_names(param: Tensor, group: Group) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from myoptim.algorithms.weight_decay import decoupled
 from myoptim.declaration import Declaration
 from myoptim.hyperparameters import ANY_NUMBER, Group, OneOf, Range, Several
 from myoptim.rules import TensorRule
+
+Adjustment: TypeAlias = Literal["original", "match_rms_adamw", "spectral_unclamped"]
 
 
 def muon(
@@ -26,44 +30,49 @@ def muon(
     ns_coefficients: tuple[float, float, float],
     eps: float,
     ns_steps: int,
-    adjust_lr_fn: str | None,
+    adjust_lr_fn: Adjustment | None,
 ) -> None:
-    """One step of Muon: Θ = param, G = grad, B = momentum_buffer, all of them matrices, η = lr,
-    μ = momentum; the others are those of `orthogonalized` and `adjusted`."""
+    """One step of Muon: Θ = param, G = grad, B = momentum_buffer (all of them matrices), η = lr,
+    μ = momentum, NS = orthogonalized, RATE = adjusted."""
     momentum_buffer.lerp_(grad, 1 - momentum)  #                             B ← μ B + (1 − μ) G
     if nesterov:
         update = grad.lerp(momentum_buffer, momentum)  #                     U = (1 − μ) G + μ B
     else:
         update = momentum_buffer  #                                          U = B
     update = orthogonalized(update, ns_coefficients, ns_steps, eps)  #       O = NS(U)
-    param.add_(update, alpha=-adjusted(lr, param, adjust_lr_fn))  #          Θ ← Θ − η′ O
+    param.add_(update, alpha=-adjusted(lr, param, adjust_lr_fn))  #          Θ ← Θ − RATE(η) O
 
 
 def orthogonalized(
-    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+    matrix: Tensor, ns_coefficients: tuple[float, float, float], ns_steps: int, eps: float
 ) -> Tensor:
-    """The matrix U Vᵀ of a singular value decomposition U S Vᵀ, roughly: the singular values of
-    what is returned lie between 0.5 and 1.5. By Newton-Schulz iteration, in bfloat16: each step
-    makes σ of a singular value the polynomial a σ + b σ³ + c σ⁵."""
-    a, b, c = coefficients
-    tall = matrix.size(0) > matrix.size(1)
-    x = matrix.bfloat16().T if tall else matrix.bfloat16()  #     as many columns as rows, or more
+    """The matrix U Vᵀ of a singular value decomposition U S Vᵀ, roughly: M = matrix, ε = eps,
+    (a, b, c) = ns_coefficients. The singular values of what is returned lie between 0.5 and 1.5. By
+    Newton-Schulz iteration, in bfloat16: each step makes σ of a singular value the polynomial
+    a σ + b σ³ + c σ⁵."""
+    a, b, c = ns_coefficients
+    rows, columns = matrix.shape
+    x = matrix.bfloat16()  #                                      X = M
+    if rows > columns:  #                                         it has as many columns, or more
+        x = x.T  #                                                X = Mᵀ
     x.div_(x.norm().clamp(min=eps))  #                            X ← X / max(‖X‖, ε), so σ ≤ 1
-    for _ in range(steps):
-        gram = x @ x.T  #                                         A = X Xᵀ
-        odd = torch.addmm(gram, gram, gram, beta=b, alpha=c)  #   P = b A + c A²
-        x = torch.addmm(x, odd, x, beta=a)  #                     X ← a X + P X
-    return x.T if tall else x
+    for _ in range(ns_steps):
+        gram = x @ x.T  #                                         A = X @ Xᵀ
+        odd = torch.addmm(gram, gram, gram, beta=b, alpha=c)  #   P = b A + c A @ A
+        x = torch.addmm(x, odd, x, beta=a)  #                     X ← a X + P @ X
+    if rows > columns:
+        return x.T  #                                             Xᵀ
+    return x
 
 
-def adjusted(lr: float, param: Tensor, how: str | None) -> float:
-    """The learning rate for a matrix of A rows and B columns."""
+def adjusted(lr: float, param: Tensor, adjust_lr_fn: Adjustment | None) -> float:
+    """The learning rate for a matrix: η = lr."""
     rows, columns = param.shape
-    if how == "match_rms_adamw":
-        return lr * (0.2 * math.sqrt(max(rows, columns)))  #   η′ = 0.2 η √max(A, B)
-    if how == "spectral_unclamped":
-        return lr * math.sqrt(rows / columns)  #               η′ = η √(A/B)
-    return lr * math.sqrt(max(1, rows / columns))  #           η′ = η √max(1, A/B)
+    if adjust_lr_fn == "match_rms_adamw":
+        return lr * (0.2 * math.sqrt(max(rows, columns)))  #   0.2 η √(max(rows, columns))
+    if adjust_lr_fn == "spectral_unclamped":
+        return lr * math.sqrt(rows / columns)  #               η √(rows / columns)
+    return lr * math.sqrt(max(1, rows / columns))  #           η √(max(1, rows / columns))
 
 
 def new_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
@@ -148,7 +157,7 @@ class Muon(TensorRule):
             "eps": Range(0.0, says="Invalid epsilon value: {value}"),
             "ns_steps": Range(0, 100, open_high=True),
             "adjust_lr_fn": OneOf(
-                (None, "original", "match_rms_adamw", "spectral_unclamped"),
+                (None, *typing.get_args(Adjustment)),
                 says="Adjust learning rate function {value} is not supported",
             ),
         },

@@ -30,8 +30,9 @@ factor, and what is multiplied after it stands behind a ·: «a b / c», «a / (
 never «a / b c» or «a / b / c». √ reaches over
 one letter, number or bracket: √v, √(v + ε), (√v)². Functions: max(a, b), min(a, b), clip(x, low,
 high), sign(x), exp(x), log(x), tanh(x), sum(x), mean(x), or with the dimension as in the code
-mean(x, −1). A word of capitals before a bracket is a function of the code's own: RMS(θ); it is
-typeset, and cannot be evaluated. Numbers: 0.5, ½, 1e-8.
+mean(x, −1). A word of capitals before a bracket is a function of the code's own, which the
+docstring names: RMS(θ). What it takes besides is the rule's own of the same name. Numbers: 0.5, ½,
+1e-8.
 
 **Cases.** «f = a where s > 0, b where s < 0, else 1»; conditions may be joined by «and», «or». For
 an ← without else: «g ← 0 where s < 0» leaves the others as they are.
@@ -43,8 +44,9 @@ lr_decay. In a pair of two letters these are two factors only with a space betwe
 **The docstring** of the rule says in its first paragraph what the letters stand for, after a colon
 and between commas or semicolons: «θ = param, g = grad, (β₁, β₂) = betas, v̄ = max_exp_avg_sq (with
 amsgrad)». A letter that abbreviates a formula is explained there too: «m̂ = m / (1 − β₁ᵗ)»; it means
-the formula with the values at the place where it is used. An argument that has no letter goes by
-its own name.
+the formula with the values at the place where it is used. A function of the code's own is named as
+«RMS = root_mean_square», and proven for itself. An argument that has no letter goes by its own
+name.
 
 **Other comments.** A comment in a line of its own, or after `if`, `else`, `for`, is free. What
 follows a second # in a trailing comment is for tools: `# θ ← θ − η g  # noqa: X`.
@@ -468,10 +470,12 @@ class Letters:
     Attributes:
         arguments: for each letter the name of an argument, and which of its parts, or None.
         abbreviations: for each letter that abbreviates a formula, the formula.
+        functions: for each word of capitals, the name of the code's function.
     """
 
     arguments: dict[str, tuple[str, int | None]]
     abbreviations: dict[str, Expression]
+    functions: dict[str, str]
 
     def letter_of(self, argument: str) -> str:
         """The letter of an argument; its own name where it has none."""
@@ -489,7 +493,7 @@ def read_letters(docstring: str, arguments: Iterable[str]) -> Letters:
     >>> read_letters("A step: θ = param, (β₁, β₂) = betas.", ["param", "betas"]).arguments
     {'θ': ('param', None), 'β₁': ('betas', 0), 'β₂': ('betas', 1)}
     """
-    letters = Letters({}, {})
+    letters = Letters({}, {}, {})
     paragraph = " ".join(docstring.strip().split("\n\n")[0].split())
     for clause in _clauses(normalized(paragraph.partition(":")[2])):
         left, equals, right = clause.partition(" = ")
@@ -498,6 +502,8 @@ def read_letters(docstring: str, arguments: Iterable[str]) -> Letters:
         name = re.sub(r" \([^()]*\)$", "", right)
         if name in arguments:
             letters.arguments.update(_letters_of(left, name))
+        elif left.isupper() and len(left) > 1 and name.isidentifier():
+            letters.functions[left] = name
         else:
             target, _, value = _Parser(clause).formula()
             if not isinstance(target, Symbol) or isinstance(value, Symbol):

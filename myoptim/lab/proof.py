@@ -20,13 +20,14 @@ matrices are taken as they are written: a mean equals a mean of what is equal.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import math
 import random
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -63,9 +64,30 @@ def _opaque(name: str) -> Callable[..., Algebra]:
     )
 
 
-def _mean(name: str) -> Callable[..., Algebra]:
+def _reduction(name: str) -> Callable[..., Algebra]:
+    """An operator over all elements, or over those along one dimension."""
     operator = _opaque(name)
     return lambda x, dim=None, keepdim=False: operator(x) if dim is None else operator(x, dim)
+
+
+_sum, _size = _reduction("sum"), _reduction("size")
+
+
+def _count(x: Algebra, dim: Algebra = None) -> Algebra:
+    """How many elements there are: as many as in the one tensor of which an expression is made."""
+    tensors = {s for s in sympy.sympify(x).free_symbols if not s.is_nonnegative}
+    alone = len(tensors) == 1 and not sympy.sympify(x).atoms(AppliedUndef)
+    return _size(tensors.pop() if alone else x, dim)
+
+
+def _mean(x: Algebra, dim: Algebra = None, keepdim: bool = False) -> Algebra:
+    return _sum(x, dim) / _count(x, dim)
+
+
+def _norm(x: Algebra, p: Algebra = 2, dim: Algebra = None, **layout: Any) -> Algebra:
+    """The Euclidean norm is the root of a sum of squares; another stays as it is."""
+    euclidean = p in (2, "fro")
+    return sympy.sqrt(_sum(x**2, dim)) if euclidean else _opaque("norm")(x, p)
 
 
 def _clamp(x: Algebra, min: Algebra = None, max: Algebra = None) -> Algebra:
@@ -162,10 +184,11 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "baddbmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * _matmul(a, b),
     "transpose": lambda x, *dims: _transpose(x),
     "t": _transpose,
-    "mean": _mean("mean"),
-    "sum": _mean("sum"),
-    "norm": _opaque("norm"),
-    "numel": _opaque("numel"),
+    "mean": _mean,
+    "sum": _sum,
+    "norm": _norm,
+    "numel": _count,
+    "size": _count,
 }
 #: What may be read from a value without calling anything.
 _PROPERTIES = {"mT": _transpose, "T": _transpose, "data": lambda x: x}
@@ -194,6 +217,11 @@ def _algebra(value: Any) -> Any:
     return sympy.Rational(written.numerator, written.denominator)
 
 
+def _copy(value: Any) -> Any:
+    """An argument that no statement changes any more."""
+    return Value(value.expression, value.branch, value.tensor) if type(value) is Value else value
+
+
 class Value:
     """Stands for a tensor or a number while a rule is run on symbols.
 
@@ -210,6 +238,8 @@ class Value:
     def __getattr__(self, name: str) -> Any:
         if name in _FACTS:
             return _FACTS[name]
+        if name == "shape":  # of a matrix
+            return tuple(self.apply("size", (dim,), {}) for dim in range(2))
         if name in _PROPERTIES:
             return Value(_PROPERTIES[name](self.expression), self.branch, self.tensor)
         if name.startswith("__") or name.rstrip("_") not in OPERATORS:
@@ -361,20 +391,26 @@ class Letters(typing.Protocol):
     def __call__(self, name: str) -> Algebra: ...
 
 
-def evaluate(node: Expression, look_up: Letters, unchanged: Algebra | None = None) -> Algebra:
+def evaluate(
+    node: Expression,
+    look_up: Letters,
+    unchanged: Algebra | None = None,
+    functions: Mapping[str, Callable[..., Algebra]] = types.MappingProxyType({}),
+) -> Algebra:
     """A formula's expression in SymPy.
 
     Args:
         node: the expression.
         look_up: gives the value of a letter.
         unchanged: what cases without else leave.
+        functions: those of the code's own, by their words of capitals.
 
     Raises:
-        FormulaError: a letter is not known, or cases lack their else.
+        FormulaError: a letter or a function is not known, or cases lack their else.
     """
 
     def value(node: Expression) -> Algebra:
-        return evaluate(node, look_up, unchanged)
+        return evaluate(node, look_up, unchanged, functions)
 
     match node:
         case formulas.Number(text):
@@ -384,9 +420,10 @@ def evaluate(node: Expression, look_up: Letters, unchanged: Algebra | None = Non
         case formulas.Symbol(name):
             return look_up(name)
         case formulas.Call(function, arguments):
-            if function not in OPERATORS:
+            known = OPERATORS.get(function) or functions.get(function)
+            if known is None:
                 raise FormulaError(f"{function} is a function of the code's own: not known here")
-            return OPERATORS[function](*map(value, arguments))
+            return known(*map(value, arguments))
         case formulas.Power(base, exponent):
             return value(base) ** value(exponent)
         case formulas.Product(factors):
@@ -540,6 +577,7 @@ class _Snapshot:
 
     values: dict[str, Algebra]
     abbreviations: dict[str, Expression]
+    functions: dict[str, Callable[..., Algebra]]
 
     def __call__(self, name: str) -> Algebra:
         if name in self.values:
@@ -548,8 +586,12 @@ class _Snapshot:
                 raise FormulaError(f"{name} stands for None here")
             return value
         if name in self.abbreviations:
-            return evaluate(self.abbreviations[name], self)
+            return self.evaluate(self.abbreviations[name])
         raise FormulaError(f"nothing says what {name} stands for")
+
+    def evaluate(self, node: Expression, unchanged: Algebra | None = None) -> Algebra:
+        """A formula's expression with the values of this place."""
+        return evaluate(node, self, unchanged, self.functions)
 
 
 class _Run:
@@ -561,7 +603,7 @@ class _Run:
         self.arguments = arguments
         self.names: dict[str, Any] = {**rule.surroundings, **arguments}
         self.named: dict[str, Algebra] = {}
-        self.open: tuple[str, _Snapshot] = ("", _Snapshot({}, {}))
+        self.open: tuple[str, _Snapshot] = ("", _Snapshot({}, {}, {}))
         self.proofs: list[Proof] = []
         self.reached: set[int] = set()
 
@@ -583,9 +625,28 @@ class _Run:
             for name, value in self.names.items()
             if isinstance(value, (Value, int, float)) and name not in self.rule.surroundings
         }
-        return _Snapshot(
-            {**names, **self.of_letters(), **self.named}, self.rule.letters.abbreviations
-        )
+        values = {**names, **self.of_letters(), **self.named}
+        return _Snapshot(values, self.rule.letters.abbreviations, self.functions())
+
+    def functions(self) -> dict[str, Callable[..., Algebra]]:
+        """The code's own functions that formulas may name, with what they take besides."""
+        arguments = {name: _copy(self.names[name]) for name in self.arguments}
+        return {
+            word: functools.partial(self.call, name, arguments)
+            for word, name in self.rule.letters.functions.items()
+        }
+
+    def call(self, name: str, arguments: dict[str, Any], *given: Algebra) -> Algebra:
+        """What a function of the code's own makes of expressions and, by their names, of the
+        arguments of the rule."""
+        function = self.rule.surroundings.get(name)
+        if not inspect.isfunction(function):
+            raise FormulaError(f"{name} in the docstring is no argument, and no function here")
+        parameters = inspect.signature(function).parameters
+        values = [Value(expression, self.branch) for expression in given]
+        taken = dict(zip(parameters, values, strict=False))
+        rest = {p: arguments[p] for p in parameters if p in arguments and p not in taken}
+        return _algebra(function(**taken, **rest))
 
     def of_letters(self) -> dict[str, Algebra]:
         """What the letters of the arguments stand for now."""
@@ -680,7 +741,7 @@ class _Run:
             letters = ", ".join(map(self.rule.letters.letter_of, sorted(unannounced)))
             raise WrongFormula(f"{self.place(statement)} changes {letters}, and does not say so")
         unchanged = before(letter) if formula.changes and letter is not None else None
-        said = evaluate(formula.value, before, unchanged)
+        said = before.evaluate(formula.value, unchanged)
         returned = isinstance(statement.node, ast.Return)
         if returned and argument and argument != list(self.rule.parameters)[1]:
             raise WrongFormula(f"{self.place(statement)} returns a gradient, and no {letter}")
@@ -696,7 +757,7 @@ class _Run:
             name = _named(formula.target).name
             value_of_name = value**2 if isinstance(formula.target, formulas.Call) else value
             if name in self.rule.letters.abbreviations:
-                meant = evaluate(self.rule.letters.abbreviations[name], before)
+                meant = before.evaluate(self.rule.letters.abbreviations[name])
                 self.hold(statement, formula.text, meant, value_of_name)
             elif self.rule.argument_of(name) is None:
                 self.named[name] = value_of_name
@@ -895,8 +956,11 @@ def prove(rule: Callable[..., Any]) -> Proofs:
         while decisions is not None:
             branch = Branch(decisions)
             run = _Run(read, list(read.choices(branch))[number], branch)
-            run.body(read.source.node.body)
-            runs.append(run)
+            try:
+                run.body(read.source.node.body)
+                runs.append(run)
+            except AssertionError:  # the rule says itself that there is no such way
+                pass
             decisions = branch.after()
     reached = set[int]().union(*[run.reached for run in runs])
     for statement in read.source.statements:
