@@ -97,9 +97,11 @@ class Optimizer(torch.optim.Optimizer):
         if self._declaration.number_type is not None:
             self._restore_numbers(state_dict)
         given = {id(value) for state in state_dict["state"].values() for value in _values(state)}
-        for state in self.state.values():
-            for key, value in state.items():
-                state[key] = _own(value, given)
+        for group in self.param_groups:  # hooks may keep more in the state, under other keys
+            for param in group["params"]:
+                state = self.state.get(param, {})
+                for key, value in state.items():
+                    state[key] = _own(value, given)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over unpickled or loaded state, completing what an older version did not store."""

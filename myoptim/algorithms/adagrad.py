@@ -122,6 +122,7 @@ class Adagrad(ElementwiseRule):
 
     def share_memory(self) -> None:
         """Move the state to shared memory, for training from several processes."""
-        for state in self.state.values():
-            state["sum"].share_memory_()
-            state["step"].share_memory_()
+        for group in self.param_groups:
+            for param in group["params"]:
+                self.state[param]["sum"].share_memory_()
+                self.state[param]["step"].share_memory_()

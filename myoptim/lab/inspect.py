@@ -119,7 +119,8 @@ def _zero(grad: Tensor) -> Tensor:
     if not grad.is_sparse:
         return torch.zeros_like(grad)
     grad = grad.coalesce()
-    return torch.sparse_coo_tensor(grad.indices(), torch.zeros_like(grad.values()), grad.shape)
+    zeros = torch.zeros_like(grad.values())
+    return torch.sparse_coo_tensor(grad.indices(), zeros, grad.shape, check_invariants=False)
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -161,6 +161,19 @@ def test_checkpoint_hooks(row: Row) -> None:
     assert seen == ["pre save", "post load"]
 
 
+@each_row
+def test_what_hooks_keep_in_the_state_stays(row: Row) -> None:
+    """PyTorch's own tests do so: what belongs to no parameter is nobody's buffers."""
+    twins = pair(row, {})
+    go(twins)
+    kept: dict[Any, Any] = {"seen": True, "counts": {"loads": 1}}
+    twins.ours.state.update(kept)
+    twins.ours.load_state_dict(twins.ours.state_dict())
+    assert {key: twins.ours.state[key] for key in kept} == kept
+    copy.deepcopy(twins.ours)
+    row.step(twins.ours)
+
+
 def halved(state: dict[str, Any]) -> dict[str, Any]:
     groups = [{**group, "lr": group["lr"] / 2} for group in state["param_groups"]]
     return {**state, "param_groups": groups}
