@@ -31,7 +31,7 @@ def adafactor(
     v = variance (for vectors), t = step (1 at first), η = lr, c = beta2_decay, (ε₁, ε₂) = eps,
     λ = weight_decay, RMS = rms, MS = mean_square."""
     eps1, eps2 = eps
-    weight = step**beta2_decay  #                                      w = tᶜ, which is 1 − β₂
+    weight = step**beta2_decay  #                                      w = tᶜ
     relative_step = min(lr, 1 / step**0.5)  #                          ρ = min(η, 1 / √t)
     step_size = max(eps2, rms(param)) * relative_step  #               α = max(ε₂, RMS(θ)) ρ
     if weight_decay != 0:

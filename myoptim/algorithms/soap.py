@@ -36,31 +36,34 @@ def soap(
     **matrices: Tensor,
 ) -> None:
     """One step of SOAP: Θ = param, G = grad, M = exp_avg, V = exp_avg_sq, η = lr, ε = eps,
-    (β₁, β₂) = betas, λ = weight_decay. L = gram0 and R = gram1 are averages of G Gᵀ and of Gᵀ G;
-    the columns of Q = basis0 and P = basis1 are their eigenvectors, roughly. t = step − 1, since
-    the first gradient makes the bases, and nothing moves. Where a basis changes its order, V goes
-    with it."""
+    (β₁, β₂) = betas, β = shampoo_beta, λ = weight_decay, L = gram0 (an average of G Gᵀ), R = gram1
+    (one of Gᵀ G), Q = basis0, P = basis1 (their eigenvectors, roughly, in columns),
+    EIG = eigenvectors, MOVED = reordered, t = step − 1, since the first gradient makes the bases,
+    and nothing moves. Where a basis changes its order, V goes with it."""
     beta1, beta2 = betas
-    beta = beta2 if shampoo_beta is None else shampoo_beta
+    if shampoo_beta is None:
+        shampoo_beta = beta2  #                          β ← β₂
     if step > 1:
-        turned = rotated(grad, matrices)  #                     G′ = Qᵀ G P
-        exp_avg.lerp_(grad, 1 - beta1)  #                       M ← β₁ M + (1 − β₁) G
-        exp_avg_sq.lerp_(turned.square(), 1 - beta2)  #         V ← β₂ V + (1 − β₂) G′²
-        update = rotated(exp_avg, matrices)  #                  M′ = Qᵀ M P
-        update = update / exp_avg_sq.sqrt().add_(eps)  #        N′ = M′ / (√V + ε)
-        update = rotated(update, matrices, back=True)  #        N = Q N′ Pᵀ
-        rate = lr * corrected(step - 1, beta1, beta2)  #        γ = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)
-        param.add_(update, alpha=-rate)  #                      Θ ← Θ − γ N
-        param.mul_(1 - lr * weight_decay)  #                    Θ ← (1 − η λ) Θ
+        turned = rotated(grad, matrices)  #              G′ = Qᵀ @ G @ P
+        exp_avg.lerp_(grad, 1 - beta1)  #                M ← β₁ M + (1 − β₁) G
+        exp_avg_sq.lerp_(turned.square(), 1 - beta2)  #  V ← β₂ V + (1 − β₂) G′²
+        update = rotated(exp_avg, matrices)  #           M′ = Qᵀ @ M @ P
+        update = update / exp_avg_sq.sqrt().add_(eps)  # N′ = M′ / (√V + ε)
+        update = rotated(update, matrices, back=True)  # N = Q @ N′ @ Pᵀ
+        rate = lr * corrected(step - 1, beta1, beta2)  # γ = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)
+        param.add_(update, alpha=-rate)  #               Θ ← Θ − γ N
+        param.mul_(1 - lr * weight_decay)  #             Θ ← (1 − η λ) Θ
     for dim, gram, basis in of_each_dimension(param, matrices):
-        gram.lerp_(products(grad, dim), 1 - beta)  #            L ← β L + (1 − β) G Gᵀ, and R alike
-        if step == 1:
-            basis.copy_(eigenvectors(gram))  #                  Q
+        square = products(grad, dim)  #                  S = G @ Gᵀ where dim = 0, else Gᵀ @ G
+        gram.lerp_(square, 1 - shampoo_beta)  #          gram ← β gram + (1 − β) S, that is L and R
+        if step <= 1:
+            basis.copy_(eigenvectors(gram))  #           basis ← EIG(gram), that is Q and P
     if step > 1 and (step - 1) % precondition_frequency == 0:
         for dim, gram, basis in of_each_dimension(param, matrices):
             basis_now, order = improved(basis, gram)
-            basis.copy_(basis_now)  #                           Q ← QR(L Q)
-            exp_avg_sq.copy_(exp_avg_sq.index_select(dim, order))
+            basis.copy_(basis_now)  #                    basis ← basis_now
+            v_now = reordered(exp_avg_sq, dim, order)  # V′ = MOVED(V, dim, order)
+            exp_avg_sq.copy_(v_now)  #                   V ← V′
 
 
 def of_each_dimension(
@@ -86,7 +89,7 @@ def rotated(tensor: Tensor, matrices: Mapping[str, Tensor], back: bool = False) 
 
 
 def products(grad: Tensor, dim: int) -> Tensor:
-    """G Gᵀ, of a matrix whose rows are the slices of a tensor along one dimension."""
+    """The products of a tensor's slices along one dimension with each other: G Gᵀ, or Gᵀ G."""
     others = [other for other in range(grad.dim()) if other != dim]
     return _contracted(grad, grad, others, others)
 
@@ -114,6 +117,11 @@ def improved(basis: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
     order = torch.argsort(eigenvalues, descending=True)
     vectors, _ = torch.linalg.qr(at_least_single(product.index_select(1, order)))
     return vectors, order
+
+
+def reordered(tensor: Tensor, dim: int, order: Tensor) -> Tensor:
+    """The slices along one dimension in another order."""
+    return tensor.index_select(dim, order)
 
 
 def at_least_single(matrix: Tensor) -> Tensor:

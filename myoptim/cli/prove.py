@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +34,7 @@ def prove(
 
     Example: myoptim prove my_rule.py:lion --json
     """
-    outcomes = [_outcome(rule) for rule in _rules(rules)]
+    outcomes = list(_outcomes(_rules(rules)))
     proven = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     wrong = [str(outcome) for outcome in outcomes if isinstance(outcome, ValueError)]
     beyond = [str(outcome) for outcome in outcomes if isinstance(outcome, NotImplementedError)]
@@ -52,6 +52,16 @@ def prove(
             typer.echo(f"Not proven: {message}")
     if wrong:
         raise typer.Exit(common.NEGATIVE)
+
+
+def _outcomes(rules: list[Callable[..., Any]]) -> Iterator[Proofs | Exception]:
+    """What comes of each rule, and of the functions that their formulas name."""
+    todo = list(rules)
+    for rule in todo:  # which grows
+        outcome = _outcome(rule)
+        yield outcome
+        if not isinstance(outcome, Exception):
+            todo += [function for function in outcome.functions if function not in todo]
 
 
 def _outcome(rule: Callable[..., Any]) -> Proofs | ValueError | NotImplementedError:

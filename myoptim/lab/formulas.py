@@ -45,8 +45,8 @@ lr_decay. In a pair of two letters these are two factors only with a space betwe
 and between commas or semicolons: «θ = param, g = grad, (β₁, β₂) = betas, v̄ = max_exp_avg_sq (with
 amsgrad)». A letter that abbreviates a formula is explained there too: «m̂ = m / (1 − β₁ᵗ)»; it means
 the formula with the values at the place where it is used. A function of the code's own is named as
-«RMS = root_mean_square», and proven for itself. An argument that has no letter goes by its own
-name.
+«RMS = root_mean_square», and proven for itself if it has formulas. An argument that has no letter
+goes by its own name.
 
 **Other comments.** A comment in a line of its own, or after `if`, `else`, `for`, is free. What
 follows a second # in a trailing comment is for tools: `# θ ← θ − η g  # noqa: X`.
@@ -484,8 +484,13 @@ class Letters:
         )
 
 
-def read_letters(docstring: str, arguments: Iterable[str]) -> Letters:
+def read_letters(docstring: str, arguments: Iterable[str], more: bool = False) -> Letters:
     """What the first paragraph of a rule's docstring says of the letters in its formulas.
+
+    Args:
+        docstring: the rule's.
+        arguments: the names of its arguments.
+        more: whether it takes arguments of other names too; those that have letters are found.
 
     Raises:
         FormulaError: what is said cannot be read, or names no argument.
@@ -500,10 +505,10 @@ def read_letters(docstring: str, arguments: Iterable[str]) -> Letters:
         if not equals:
             continue
         name = re.sub(r" \([^()]*\)$", "", right)
-        if name in arguments:
-            letters.arguments.update(_letters_of(left, name))
-        elif left.isupper() and len(left) > 1 and name.isidentifier():
+        if re.fullmatch("[A-Z]{2,}", left) and name.isidentifier():
             letters.functions[left] = name
+        elif name in arguments or (more and name.isidentifier()):
+            letters.arguments.update(_letters_of(left, name))
         else:
             target, _, value = _Parser(clause).formula()
             if not isinstance(target, Symbol) or isinstance(value, Symbol):

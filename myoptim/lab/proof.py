@@ -103,10 +103,37 @@ def _is_condition(value: Algebra) -> bool:
     return isinstance(value, (Relational, BooleanFunction, BooleanAtom))
 
 
-def _matmul(a: Algebra, b: Algebra) -> Algebra:
-    """The product of two matrices, numbers in front."""
-    (number, a), (other, b) = _number_in_front(a), _number_in_front(b)
-    return number * other * _opaque("matmul")(a, b)
+def _matmul(*matrices: Algebra) -> Algebra:
+    """The product of matrices, numbers in front, without brackets."""
+    parts = [_number_in_front(matrix) for matrix in matrices]
+    factors: list[Algebra] = []
+    for _, part in parts:
+        factors += part.args if _is(part, "matmul") else [part]
+    return sympy.Mul(*[number for number, _ in parts]) * _opaque("matmul")(*factors)
+
+
+def _transpose(matrix: Algebra, *dims: Algebra) -> Algebra:
+    """(A + B)ᵀ = Aᵀ + Bᵀ, (A B)ᵀ = Bᵀ Aᵀ, Aᵀᵀ = A, numbers in front."""
+    terms = sympy.Add.make_args(sympy.expand(matrix))
+    if len(terms) > 1:
+        return sympy.Add(*map(_transpose, terms))
+    number, part = _number_in_front(sympy.Add(*terms))
+    if _is(part, "transpose"):
+        (inner,) = part.args
+        return number * inner
+    if _is(part, "matmul"):
+        return number * _matmul(*map(_transpose, reversed(part.args)))
+    return number * _opaque("transpose")(part)
+
+
+def _is(value: Algebra, operator: str) -> bool:
+    return isinstance(value, AppliedUndef) and value.func.__name__ == operator
+
+
+def _tensordot(a: Algebra, b: Algebra, dims: tuple[list[int], list[int]]) -> Algebra:
+    """The sum of products over one dimension of each of two matrices."""
+    (of_a,), (of_b,) = dims
+    return _matmul(a if of_a == 1 else _transpose(a), b if of_b == 0 else _transpose(b))
 
 
 def _number_in_front(matrix: Algebra) -> tuple[Algebra, Algebra]:
@@ -115,8 +142,6 @@ def _number_in_front(matrix: Algebra) -> tuple[Algebra, Algebra]:
     numbers = [f for f in factors if all(s.is_nonnegative for s in f.free_symbols)]
     return sympy.Mul(*numbers), sympy.Mul(*[f for f in factors if f not in numbers])
 
-
-_transpose = _opaque("transpose")
 
 #: What the methods and functions of torch do, and what the functions of formulas mean. With a
 #: trailing underscore they do it in place.
@@ -130,6 +155,7 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "true_divide": lambda x, y: x / y,
     "pow": lambda x, y: x**y,
     "rpow": lambda x, y: y**x,
+    "remainder": sympy.Mod,
     "neg": lambda x: -x,
     "abs": sympy.Abs,
     "sign": sympy.sign,
@@ -182,7 +208,13 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "bmm": _matmul,
     "addmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * _matmul(a, b),
     "baddbmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * _matmul(a, b),
-    "transpose": lambda x, *dims: _transpose(x),
+    "tensordot": _tensordot,
+    "linalg_eigh": lambda x: (_opaque("eigenvalues")(x), _opaque("eigenvectors")(x)),
+    "linalg_qr": lambda x: (_opaque("orthogonal")(x), _opaque("triangular")(x)),
+    "flip": _opaque("flip"),
+    "argsort": _opaque("argsort"),
+    "index_select": _opaque("index_select"),
+    "transpose": _transpose,
     "t": _transpose,
     "mean": _mean,
     "sum": _sum,
@@ -192,13 +224,16 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
 }
 #: What may be read from a value without calling anything.
 _PROPERTIES = {"mT": _transpose, "T": _transpose, "data": lambda x: x}
-_FACTS = {"is_sparse": False, "is_cuda": False, "requires_grad": False}
+_FACTS = {
+    "is_sparse": False, "is_cuda": False, "requires_grad": False, "dtype": torch.float32
+}  # fmt: skip
 _SIGNS = {
     "<": "lt", "≤": "le", ">": "gt", "≥": "ge", "=": "eq", "≠": "ne",
     "and": "logical_and", "or": "logical_or",
 }  # fmt: skip
 _BINARY = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow", "matmul": "matmul",
+    "mod": "remainder",
     "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne",
     "and": "logical_and", "or": "logical_or",
 }  # fmt: skip
@@ -246,7 +281,7 @@ class Value:
             raise AttributeError(f"no operator {name!r} is known to myoptim.lab.proof.OPERATORS")
         return lambda *args, **kwargs: self.apply(name, args, kwargs)
 
-    def apply(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Value:
+    def apply(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The operator of this name on this value and others."""
         out = kwargs.pop("out", None)
         if name == "where":  # x.where(condition, other), where a function has the condition first
@@ -255,6 +290,8 @@ class Value:
             args = (self, *args)
         operator = OPERATORS[name.rstrip("_")]
         made = operator(*map(_algebra, args), **{k: _algebra(v) for k, v in kwargs.items()})
+        if isinstance(made, tuple):
+            return tuple(Value(part, self.branch) for part in made)
         target = self if name.endswith("_") else out
         if target is None:
             operands = (*args, *kwargs.values())
@@ -293,6 +330,9 @@ class Value:
 
     def is_floating_point(self) -> bool:
         return True
+
+    def dim(self) -> int:
+        return 2  # a rule that asks is one for matrices
 
     def __bool__(self) -> bool:
         return self.branch.decide(self.expression)
@@ -345,8 +385,8 @@ class Branch:
         if condition in (sympy.true, sympy.false):
             return bool(condition)
         for asked, answer in self.conditions:
-            if asked == condition:
-                return answer
+            if asked in (condition, sympy.Not(condition)):
+                return answer == (asked == condition)
         if len(self.conditions) == len(self.decisions):
             self.decisions.append(True)
         answer = self.decisions[len(self.conditions)]
@@ -535,6 +575,8 @@ class Proofs:
         cases: the ways through the rule, in words.
         proofs: one for each formula on each way on which its statement is run.
         made: for each case, the value of each letter after the rule.
+        functions: those of the code's own that its formulas name and that have formulas; `prove` has
+            not looked into them.
     """
 
     rule: str
@@ -543,6 +585,7 @@ class Proofs:
     cases: list[str]
     proofs: list[Proof]
     made: list[dict[str, Algebra]]
+    functions: list[Callable[..., Any]]
 
     def __str__(self) -> str:
         ways = len(self.cases)
@@ -601,7 +644,8 @@ class _Run:
         self.rule = rule
         self.branch = branch
         self.arguments = arguments
-        self.names: dict[str, Any] = {**rule.surroundings, **arguments}
+        self.more = {rule.more: {name: arguments[name] for name in rule.others}}
+        self.names: dict[str, Any] = {**rule.surroundings, **arguments, **self.more}
         self.named: dict[str, Algebra] = {}
         self.open: tuple[str, _Snapshot] = ("", _Snapshot({}, {}, {}))
         self.proofs: list[Proof] = []
@@ -631,6 +675,7 @@ class _Run:
     def functions(self) -> dict[str, Callable[..., Algebra]]:
         """The code's own functions that formulas may name, with what they take besides."""
         arguments = {name: _copy(self.names[name]) for name in self.arguments}
+        arguments[self.rule.more] = {name: arguments[name] for name in self.rule.others}
         return {
             word: functools.partial(self.call, name, arguments)
             for word, name in self.rule.letters.functions.items()
@@ -674,8 +719,8 @@ class _Run:
         for node in nodes:
             if isinstance(node, ast.If):
                 returned = self.body(node.body if self.evaluate(node.test) else node.orelse)
-            elif isinstance(node, ast.For) and isinstance(node.target, ast.Name):
-                returned = self.loop(node, node.target.id)
+            elif isinstance(node, ast.For):
+                returned = self.loop(node)
             elif isinstance(node, ast.With):
                 returned = self.body(node.body)
             else:
@@ -687,9 +732,11 @@ class _Run:
                 return True
         return False
 
-    def loop(self, node: ast.For, name: str) -> bool:
+    def loop(self, node: ast.For) -> bool:
+        names = [name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)]
         for value in self.evaluate(node.iter):
-            self.names[name] = value
+            values = value if len(names) > 1 else [value]
+            self.names.update(zip(names, values, strict=True))
             if self.body(node.body):
                 return True
         return False
@@ -720,6 +767,12 @@ class _Run:
         self.open = (formula.text, before)
         self.proofs.append(Proof(statement.first, statement.code, formula, self.case()))
 
+    def argument_of(self, letter: str) -> str | None:
+        """The argument that a letter stands for, or that a variable of this name is."""
+        value = self.names.get(letter)
+        same = (name for name in self.arguments if value is not None and self.names[name] is value)
+        return self.rule.argument_of(letter) or next(same, None)
+
     def of_arguments(self) -> dict[str, Algebra]:
         return {name: _algebra(self.names[name]) for name in self.arguments}
 
@@ -733,14 +786,15 @@ class _Run:
     ) -> None:
         """Raise unless the formula says what the statement did, and all that it changed."""
         letter = None if formula.target is None else _named(formula.target).name
-        argument = None if letter is None else self.rule.argument_of(letter)
+        argument = None if letter is None else self.argument_of(letter)
         if argument and not formula.changes:
             raise FormulaError(f"{letter} is an argument: write ← where it is changed")
         unannounced = changed - {argument}
         if unannounced:
             letters = ", ".join(map(self.rule.letters.letter_of, sorted(unannounced)))
             raise WrongFormula(f"{self.place(statement)} changes {letters}, and does not say so")
-        unchanged = before(letter) if formula.changes and letter is not None else None
+        cases = isinstance(formula.value, formulas.Cases) and formula.changes
+        unchanged = before(letter) if cases and letter is not None else None
         said = before.evaluate(formula.value, unchanged)
         returned = isinstance(statement.node, ast.Return)
         if returned and argument and argument != list(self.rule.parameters)[1]:
@@ -759,7 +813,7 @@ class _Run:
             if name in self.rule.letters.abbreviations:
                 meant = before.evaluate(self.rule.letters.abbreviations[name])
                 self.hold(statement, formula.text, meant, value_of_name)
-            elif self.rule.argument_of(name) is None:
+            elif self.argument_of(name) is None:
                 self.named[name] = value_of_name
         if formula.alias is not None:
             self.named[formula.alias] = value
@@ -794,8 +848,17 @@ class _Rule:
         self.name = function.__name__
         self.source: Source = read_source(function)
         self.parameters = dict(inspect.signature(function).parameters)
-        self.letters = formulas.read_letters(function.__doc__ or "", self.parameters)
+        kinds = {p.kind: name for name, p in self.parameters.items()}
+        self.more = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
+        self.letters = formulas.read_letters(
+            function.__doc__ or "", self.parameters, bool(self.more)
+        )
         self.hints = typing.get_type_hints(function)
+        named = [name for name, _ in self.letters.arguments.values()]
+        self.others = [name for name in dict.fromkeys(named) if name not in self.parameters]
+        if self.more:  # the letters say which there are
+            self.parameters.update(dict.fromkeys(self.others, self.parameters.pop(self.more)))
+            self.hints.update(dict.fromkeys(self.others, self.hints.get(self.more)))
         self.optional = {n for n, hint in self.hints.items() if type(None) in typing.get_args(hint)}
         closure = inspect.getclosurevars(function).nonlocals
         known: dict[int, dict[str, Any]] = {}
@@ -975,4 +1038,9 @@ def prove(rule: Callable[..., Any]) -> Proofs:
         [run.case() for run in runs],
         [proof for run in runs for proof in run.proofs],
         [run.snapshot().values for run in runs],
+        _with_formulas([rule.__globals__[name] for name in read.letters.functions.values()]),
     )
+
+
+def _with_formulas(functions: Sequence[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    return [f for f in functions if any(s.comment for s in read_source(f).statements)]

@@ -102,7 +102,7 @@ def test_singular_values_of_muons_update(shape: tuple[int, int], scale: float) -
     right, _ = torch.linalg.qr(torch.randn(shape[1], min(shape)))
     gradient = scale * left @ torch.diag(torch.logspace(0, -1.5, min(shape))) @ right.T
     coefficients = (3.4445, -4.7750, 2.0315)
-    update = orthogonalized(gradient, coefficients=coefficients, steps=5, eps=1e-7)
+    update = orthogonalized(gradient, ns_coefficients=coefficients, ns_steps=5, eps=1e-7)
     values = torch.linalg.svdvals(update.float())
     assert values.min() > 0.65
     assert values.max() < 1.25
