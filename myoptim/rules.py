@@ -235,7 +235,7 @@ class ElementwiseRule(TensorRule):
         scalars, decay, has_tensors = self._arguments(group)
         execute = row_executor(group, has_tensors)
         if execute is None and declared.buffers_of is None and not declared.plain_numbers:
-            self._together(group, params, grads, scalars, decay)
+            self._together(group, params, grads, scalars, decay, has_tensors)
             return
         if group.get("fused"):
             check_fusible(kinds(params))
@@ -263,6 +263,7 @@ class ElementwiseRule(TensorRule):
         grads: list[Tensor],
         scalars: Scalars,
         decay: Decay,
+        has_tensors: bool,
     ) -> None:
         """Update parameters many at a time, with the bits of the loop where it promises them."""
         declared = self._declaration
@@ -276,7 +277,7 @@ class ElementwiseRule(TensorRule):
         layout = self._layout(group, columns, counters)
         if group.get("fused"):
             check_fusible(layout.kinds)
-        execute = executor(group, declared.zeros_tie, layout)
+        execute = executor(group, has_tensors, declared.zeros_tie, layout)
         update = functools.partial(self._update, group, names, decay)
         if not self._rule_was_traced:
             execute = functools.partial(self._refuse_or, execute)

@@ -80,16 +80,21 @@ def row_executor(flags: dict[str, Any], alone: bool) -> RowExecutor | None:
     return directly if as_asked or alone or private.within_forward_mode() else None
 
 
-def executor(flags: dict[str, Any], zeros_tie: bool, layout: Layout) -> Executor:
+def executor(flags: dict[str, Any], alone: bool, zeros_tie: bool, layout: Layout) -> Executor:
     """What runs the update of several parameters.
 
     Args:
         flags: the group, read for `fused`.
+        alone: as for `row_executor`; a kernel takes scalars that are tensors.
         zeros_tie: whether 0.0 may meet -0.0 in a maximum or minimum of the rule.
         layout: how the tensors lie.
     """
-    lists = layout.fits_lists
-    by_tensors = over_lists if lists else functools.partial(by_kind, zeros_tie=zeros_tie)
+    if alone:
+        by_tensors = each_row
+    elif layout.fits_lists:
+        by_tensors = over_lists
+    else:
+        by_tensors = functools.partial(by_kind, zeros_tie=zeros_tie)
     if not flags.get("fused"):
         return by_tensors
     kernel = compiled if layout.regular else checked_and_compiled

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from bits import assert_same_optimizers, assert_same_tensor, bits
+from bits import assert_same_optimizers, assert_same_tensor, bits, parameters
 from registry import EXECUTORS, ROWS, Options, Row, each_elementwise
-from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, strided
+from tensors import GRADIENT_LAYOUTS, LAYOUTS, Spec, contiguous, expanded, source, strided
 from torch import Tensor, is_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from twins import Twins, attempt, failures_in_threads, tiny_pieces
+from twins import Twins, attempt, failures_in_threads, parameter, tiny_pieces
 from waiting import PATIENCE
 
 from myoptim import execution
@@ -592,3 +592,27 @@ def test_tangents_of_forward_mode(row: Row, sizes: list[int]) -> None:
         assert ours is not None
         assert loop is not None
         assert torch.equal(ours, loop)
+
+
+@each_elementwise
+@pytest.mark.parametrize("dims", [0, 2])
+@pytest.mark.parametrize("shapes", [[(10, 5), (10,)], [(30,)] * 40], ids=["few", "many"])
+def test_fused_of_small_tensors_takes_numbers_that_are_tensors(
+    row: Row, dims: int, shapes: list[Any]
+) -> None:
+    """Below the size that is worth a kernel it has the bits of the loop, which takes them too."""
+    tensors: Options = {"lr": torch.tensor(0.1).reshape([1] * dims), **row.decaying(0.1)}
+    specs = [Spec(shape, torch.float32) for shape in shapes]
+    fused, loop = (
+        row.make_ours(
+            [parameter(spec.parameter(source(1))) for spec in specs], {**tensors, **flags}
+        )
+        for flags in ({"fused": True}, {"foreach": False})
+    )
+    for seed in range(3):
+        for optimizer in (fused, loop):
+            for p in parameters(optimizer):
+                p.grad = torch.randn(p.shape, generator=source(seed))
+            optimizer.step()
+    for p, q in zip(parameters(fused), parameters(loop), strict=True):
+        assert_same_tensor(p, q, "parameter")
