@@ -13,8 +13,9 @@ how that is written). So a comment that lies is found, whoever wrote it::
 raises a `WrongFormula`: «θ ← θ + η g» says g*η + θ, but it makes -g*η + θ.
 
 What stands under a root is taken to be no less than zero, numbers that a rule is given to be
-positive, and the count of steps to be any positive number. Means, sums, norms and products of
-matrices are taken as they are written: a mean equals a mean of what is equal.
+positive, and the count of steps to be any positive number. A norm is the root of a sum of squares,
+a mean a sum over a number of elements; sums, products of matrices and decompositions are taken as
+they are written: a sum equals a sum of what is equal, and (A B)ᵀ is Bᵀ Aᵀ.
 """
 
 from __future__ import annotations
