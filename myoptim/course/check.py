@@ -32,9 +32,12 @@ FACTS: dict[str, dict[tuple[str, Any], str]] = {
         ("gradients", "changed"): "mutates-grad",
         ("gradients", "cleared"): "clears-grad",
     },
+    "state": {("precision", "lost"): "state-less-precise"},
     "closure": {
         ("closure calls", 0): "closure-ignored",
+        ("closure calls", 2): "closure-repeated",
         ("closure grad", False): "closure-no-grad",
+        ("closure moved", False): "closure-late",
         ("closure loss", "nothing"): "closure-no-return",
     },
     "counter": {("counter", "stuck"): "step-dtype"},
@@ -409,7 +412,8 @@ class _Judgement:
         """What a probe that differs is there to show."""
         record = self.outcome.records[probe.name]
         if record.error is not None and probe in self.bank.by_criterion["missing"]:
-            return ("no-none-guard",)
+            unguarded = record.error["type"] in ("AttributeError", "TypeError")
+            return ("no-none-guard",) if unguarded else ("state-by-place",)
         if probe.kind == "added group":
             return ("eager-state",) if record.error is not None else ()
         if probe.kind == "reload" and record.error and "loaded" not in record.facts:

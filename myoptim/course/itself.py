@@ -68,7 +68,7 @@ class Itself:
             alone = self.records.get(self.bank.alone[probe.name][index].name)
             return [row[0] for row in alone.steps] if alone else []
         usual = self.bank.together
-        varied = probe.schedule.gradients != usual.schedule.gradients or probe.second
+        varied = probe.schedule.gradients is not usual.schedule.gradients or probe.second
         return [] if varied else [row[index] for row in self.records[usual.name].steps]
 
     def _unchanged(self, probe: Probe) -> str | None:

@@ -422,6 +422,20 @@ WEIGHT_DECAY = (
         ),
     ),
     Mistake(
+        "wd-in-quotient",
+        ("AdamW",),
+        "λθ is added to m̂ and divided by √v̂ + ε with it, so large gradients switch the decay off.",
+        "What is divided by the root?",
+        (
+            form(
+                SHRINK,
+                "pass",
+                ADAM_MOVE,
+                'p.sub_(lr * (m_hat + group["weight_decay"] * p) / (v_hat.sqrt() + eps))',
+            ),
+        ),
+    ),
+    Mistake(
         "wd-lr-squared",
         ("AdamW",),
         "The decay is scaled by η twice.",
@@ -527,6 +541,37 @@ BIAS_CORRECTION = (
         shows="step 2",
     ),
     Mistake(
+        "bc-power-of-complement",
+        ADAMS,
+        "(1-β)ᵗ where 1-βᵗ is meant. The first step is exact.",
+        "How do powers of β enter?",
+        _each(form(C1, "c1 = (1 - beta1) ** t"), form(C2, "c2 = (1 - beta2) ** t")),
+        shows="step 2",
+    ),
+    Mistake(
+        "lr-over-root-t",
+        ADAPTIVE,
+        "The learning rate is divided by √t, as in the proofs of the papers.",
+        "Who changes the learning rate?",
+        (form('lr = group["lr"]\n', 'lr = group["lr"] / (state["step"] + 1) ** 0.5\n'),),
+        shows="step 2",
+        kind="dialect",
+    ),
+    Mistake(
+        "moments-shared",
+        ADAMS,
+        "m and v are the same tensor, and each is written over by the other.",
+        "How many buffers are there?",
+        (
+            form(
+                'm = state["exp_avg"] = beta1 * state["exp_avg"] + (1 - beta1) * g',
+                'm = state["exp_avg"].mul_(beta1).add_((1 - beta1) * g)',
+                'v = state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g * g',
+                "v = m.mul_(beta2).add_((1 - beta2) * g * g)",
+            ),
+        ),
+    ),
+    Mistake(
         "bc-multiplied",
         ADAMS,
         "The averages are multiplied by 1-βᵗ, which makes them smaller still.",
@@ -566,10 +611,12 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "lr-compounds",
-        ADAMS,
-        "The corrected rate is stored as the new learning rate, and corrected again next time.",
+        ("Adagrad", *ADAMS),
+        "The corrected or decayed rate is stored as the new learning rate, and changed again next "
+        "time.",
         "Does lr change itself?",
         (
+            form("decayed_lr = lr /", 'decayed_lr = group["lr"] = lr /'),
             form(
                 ADAM_MOVE,
                 'lr = group["lr"] = lr * c2**0.5 / c1\n        p.sub_(lr * m / (v.sqrt() + eps))',
@@ -989,8 +1036,74 @@ CONTRACT: list[Mistake] = [
                 "self.decay(self.defaults,",
             ),
             form('lr = group["lr"]\n', 'lr = self.defaults["lr"]\n'),
+            form(
+                'group["lr"] * group["weight_decay"]', 'self.defaults["lr"] * group["weight_decay"]'
+            ),
         ),
         shows="a second group, a scheduler",
+    ),
+    Mistake(
+        "one-group-for-all",
+        ALL,
+        "Hyper-parameters are those of one group, the first or the last, so those of the others do "
+        "nothing.",
+        "Who owns lr?",
+        (
+            *(
+                form(
+                    "self.update(group, state",
+                    f"self.update(self.param_groups[{place}], state",
+                    "self.decay(group,",
+                    f"self.decay(self.param_groups[{place}],",
+                    "self.start(group,",
+                    f"self.start(self.param_groups[{place}],",
+                )
+                for place in (0, -1)
+            ),
+            form("self.update(group, state", "self.update(self.param_groups[0], state"),
+            form('lr = group["lr"]\n', 'lr = self.param_groups[0]["lr"]\n'),
+        ),
+        shows="a second group",
+    ),
+    Mistake(
+        "first-group-only",
+        ALL,
+        "Only the parameters of the first group are stepped.",
+        "Who else is there?",
+        (form("for group in self.param_groups:", "for group in self.param_groups[:1]:"),),
+        shows="a second group",
+    ),
+    Mistake(
+        "groups-pile-up",
+        ALL,
+        "What is gathered of one group is not put away before the next: parameters of earlier "
+        "groups are stepped again with each later one.",
+        "What is left of the first group?",
+        (
+            form(
+                "for group in self.param_groups:",
+                "for last, group in enumerate(self.param_groups):",
+                'for p in group["params"]:',
+                'for p in [p for g in self.param_groups[: last + 1] for p in g["params"]]:',
+            ),
+        ),
+        shows="a second group",
+    ),
+    Mistake(
+        "added-group-ignored",
+        ALL,
+        "The groups are gathered in the constructor, so one that is added later is never stepped.",
+        "Who can come later?",
+        (
+            form(
+                "super().__init__(params, defaults)\n\n    @torch",
+                "super().__init__(params, defaults)\n"
+                "        self.kept = list(self.param_groups)\n\n    @torch",
+                "for group in self.param_groups:",
+                "for group in self.kept:",
+            ),
+        ),
+        shows="add_param_group",
     ),
     Mistake(
         "state-attribute",
@@ -1034,6 +1147,44 @@ CONTRACT: list[Mistake] = [
         "What identifies a parameter?",
         (form("self.state[p]", "self.state[id(p)]"),),
         shows="load_state_dict",
+    ),
+    Mistake(
+        "state-by-place",
+        ALL,
+        "State is found by the parameter's place: in its group, or among those with a gradient.",
+        "What identifies a parameter?",
+        tuple(
+            form(
+                STEP_LOOP,
+                f"            for i, p in enumerate({which}):\n                if p.grad is None:",
+                "self.state[p]",
+                f'{where}.setdefault("buffers", {{}}).setdefault({key}, {{}})',
+            )
+            for where in ("vars(self)", "self.state")
+            for which, key in (
+                ('group["params"]', "i"),
+                ('[p for p in group["params"] if p.grad is not None]', "(id(group), i)"),
+                ('[p for p in group["params"] if p.grad is not None]', "i"),
+            )
+        ),
+        shows="a second group, a frozen parameter",
+    ),
+    Mistake(
+        "state-less-precise",
+        ALL,
+        "State is kept in float32, whatever the parameter is: of a float64 one half the digits "
+        "are lost.",
+        "Of which type is a buffer?",
+        (
+            form(
+                CALL,
+                f"{CALL}\n"
+                "                for name, value in list(state.items()):\n"
+                "                    if torch.is_tensor(value):\n"
+                "                        state[name] = value.float()",
+            ),
+        ),
+        shows="float64",
     ),
     Mistake(
         "aliases-grad",
@@ -1107,6 +1258,44 @@ CONTRACT: list[Mistake] = [
         shows="a frozen parameter",
     ),
     Mistake(
+        "none-ends-step",
+        ALL,
+        "A parameter without a gradient ends the step: those after it are left out.",
+        "What about those behind it?",
+        (
+            form(
+                "if p.grad is None:\n                    continue",
+                "if p.grad is None:\n                    return loss",
+            ),
+            form(
+                "if p.grad is None:\n                    continue",
+                "if p.grad is None:\n                    break",
+            ),
+        ),
+        shows="a frozen parameter before another",
+    ),
+    Mistake(
+        "none-decays",
+        ("AdamW",),
+        "The decay comes before the look at the gradient, and shrinks parameters without one too.",
+        "What about a frozen parameter?",
+        (
+            form(
+                "if p.grad is None:\n",
+                "if p.grad is None:\n                    self.decay(group, p, p)\n",
+            ),
+        ),
+        shows="a frozen parameter",
+    ),
+    Mistake(
+        "zero-as-none",
+        ALL,
+        "A gradient of zeros counts as a missing one: momentum and decay stand still.",
+        "Does a zero say nothing?",
+        (form("if p.grad is None:", "if p.grad is None or not p.grad.any():"),),
+        shows="a gradient of zeros",
+    ),
+    Mistake(
         "none-as-zero",
         ALL,
         "A missing gradient counts as zero, so decay and momentum still move the parameter.",
@@ -1128,6 +1317,41 @@ CONTRACT: list[Mistake] = [
         "step(closure) never calls the closure.",
         "Read step's contract.",
         (form("loss = closure()", "loss = None"),),
+        shows="a closure",
+    ),
+    Mistake(
+        "closure-repeated",
+        ALL,
+        "The closure is called more than once: in the loop over groups or parameters, or for the "
+        "loss alone.",
+        "When is the loss known?",
+        (
+            form(
+                "for group in self.param_groups:\n",
+                "for group in self.param_groups:\n"
+                "            if closure is not None:\n"
+                "                with torch.enable_grad():\n"
+                "                    loss = closure()\n",
+            ),
+        ),
+        shows="a closure, with two groups",
+    ),
+    Mistake(
+        "closure-late",
+        ALL,
+        "The gradients are gathered before the closure gives them, so the step uses old ones or "
+        "none.",
+        "When is the gradient known?",
+        (
+            form(
+                "        loss = None\n",
+                "        loss = None\n"
+                '        params = [p for group in self.param_groups for p in group["params"]]\n'
+                "        seen = {p: p.grad for p in params}\n",
+                "if p.grad is None:",
+                "if seen[p] is None:",
+            ),
+        ),
         shows="a closure",
     ),
     Mistake(

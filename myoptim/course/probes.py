@@ -188,6 +188,7 @@ def bank(optimizer: str, seed: int) -> Bank:
             probe("parameters of equal shape", "plain", alike),
             probe("saved and loaded after step 4", "reload", schedule),
             probe("after another optimizer", "second optimizer", schedule),
+            probe("float64 where float32 is the default", "float32 by default", schedule),
         ),
         "closure": (probe("a closure", "closure", schedule),),
         "counter": (
