@@ -310,7 +310,6 @@ class _Run:
         """Drive an optimizer over a schedule, with all observations written down."""
         facts = self.record.facts
         facts |= {"gradients": "kept", "storage": "kept", "recorded": False} | facts
-        facts.setdefault("precision", "kept")
         storages: list[int] = []
 
         def make(parameters: list[torch.nn.Parameter]) -> Any:
@@ -344,8 +343,6 @@ class _Run:
         held = [value for _, value in _held(self.optimizer, self.parameters)]
         if any(value.requires_grad for value in held) or any(p.grad_fn for p in self.parameters):
             facts["recorded"] = True
-        if any(_is_less_precise(value, p) for value in held for p in self.parameters):
-            facts["precision"] = "lost"
         self.aliased = {_storage(p.grad) for p in self.parameters if p.grad is not None}
         self.aliased &= {_storage(value) for value in held}
         if self.watch:
@@ -356,13 +353,6 @@ class _Run:
         if after is None or not after.any():
             return "cleared"
         return "aliased" if _storage(p.grad) in self.aliased else "changed"
-
-
-def _is_less_precise(value: Tensor, p: Any) -> bool:
-    """Whether this is a buffer of a parameter, of a type with fewer digits."""
-    if value.shape != p.shape or p.numel() == 1 or not value.is_floating_point():
-        return False
-    return torch.finfo(value.dtype).eps > torch.finfo(p.dtype).eps
 
 
 def _storage(tensor: Tensor) -> int:
@@ -411,9 +401,8 @@ def _walk(value: Any, path: str, known: dict[int, str], depth: int) -> Iterator[
             name = known.get(id(key), known.get(key, key) if isinstance(key, int) else key)
             yield from _walk(item, f"{path}.{name}" if path else str(name), known, depth - 1)
     elif type(value).__module__ == "numpy" or _is_numbers(value):
-        dtype = torch.float64 if isinstance(value, list | tuple) else None  # as Python's are
         with contextlib.suppress(TypeError, ValueError):  # strings, ragged lists
-            yield path, torch.as_tensor(value, dtype=dtype)
+            yield path, torch.as_tensor(value)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _walk(item, f"{path}[{index}]", known, depth - 1)
@@ -429,16 +418,6 @@ def _is_numbers(value: Any) -> bool:
 def _plain(run: _Run) -> Iterator[None]:
     for _ in run.follow(run.probe.schedule):
         yield
-
-
-def _single(run: _Run) -> Iterator[None]:
-    """In the default type of a user, float32, where the other probes have that of the numbers."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield from _plain(run)
-    finally:
-        torch.set_default_dtype(default)
 
 
 def _changed_lr(run: _Run) -> Iterator[None]:
@@ -538,29 +517,47 @@ def _keyed_by_id(optimizer: Any, parameters: list[Any]) -> bool:
 
 
 def _closure(run: _Run) -> Iterator[None]:
-    """One step through a closure that gives the gradients; of two groups, if there are any."""
+    """Two steps through a closure that gives the gradients; of two groups, if there are any."""
     if not inspect.signature(run.cls.step).parameters.keys() - {"self"}:  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType]
         raise NotOffered("step takes no closure")
     facts = run.record.facts
     facts |= {"closure calls": 0, "closure grad": False, "closure loss": "nothing"}
-    parameters = [torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts]
+    schedule = run.probe.schedule
+    parameters = [torch.nn.Parameter(p.clone()) for p in schedule.starts]
     groups = [{"params": parameters[:1]}, {"params": parameters[1:]}]
     optimizer = run.build(groups if run.takes_groups() else parameters)
+    for row in schedule.gradients[:2]:
+        calls = 0
 
-    def closure() -> Tensor:
-        facts["closure calls"] = min(2, facts["closure calls"] + 1)  # once, or more
-        facts["closure grad"] = torch.is_grad_enabled()
-        for p, g in zip(parameters, run.probe.schedule.gradients[0], strict=True):
-            p.grad = None if g is None else g.clone()
-        return torch.tensor(1.25)
+        def closure(row: tuple[Tensor | None, ...] = row) -> Tensor:
+            nonlocal calls
+            calls = min(2, calls + 1)  # once, or more
+            facts["closure grad"] = torch.is_grad_enabled()
+            for p, g in zip(parameters, row, strict=True):
+                p.grad = None if g is None else g.clone()
+            return torch.tensor(1.25)
 
-    loss = optimizer.step(closure)
-    starts = run.probe.schedule.starts
-    facts["closure moved"] = not all(map(torch.equal, map(Tensor.detach, parameters), starts))
-    if loss is not None:
-        facts["closure loss"] = "returned" if float(loss) == 1.25 else "another"
+        for p in parameters:
+            p.grad = None
+        loss = optimizer.step(closure)
+        facts["closure calls"] = max(calls, facts["closure calls"])
+        if loss is not None:
+            facts["closure loss"] = "returned" if float(loss) == 1.25 else "another"
     run.record.steps.append([p.detach().reshape(-1).tolist() for p in parameters])
+    facts["closure moved"] = not all(map(torch.equal, parameters, schedule.starts))
     yield
+
+
+def _infinite(run: _Run) -> Iterator[None]:
+    """As prescribed; then a gradient of infinities, which no rule survives. That step is not
+    written down: what is not finite is another in each way to write a rule."""
+    for _ in run.follow(run.probe.schedule):
+        yield
+    first = run.parameters[0]
+    first.grad = torch.full_like(first, torch.inf)
+    run.optimizer.step()
+    finite = bool(torch.isfinite(first.detach()).all())
+    run.record.facts["infinite"] = "left out" if finite else "taken"
 
 
 def _counting(run: _Run) -> Iterator[None]:
@@ -577,7 +574,6 @@ def _counting(run: _Run) -> Iterator[None]:
 
 KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "plain": _plain,
-    "float32 by default": _single,
     "changed lr": _changed_lr,
     "generator": _generator,
     "second optimizer": _second_optimizer,
@@ -585,6 +581,7 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "added group": _added_group,
     "reload": _reload,
     "closure": _closure,
+    "infinite gradient": _infinite,
     "counting": _counting,
 }
 """How a probe can be run."""

@@ -1163,28 +1163,10 @@ CONTRACT: list[Mistake] = [
             for where in ("vars(self)", "self.state")
             for which, key in (
                 ('group["params"]', "i"),
-                ('[p for p in group["params"] if p.grad is not None]', "(id(group), i)"),
                 ('[p for p in group["params"] if p.grad is not None]', "i"),
             )
         ),
         shows="a second group, a frozen parameter",
-    ),
-    Mistake(
-        "state-less-precise",
-        ALL,
-        "State is kept in float32, whatever the parameter is: of a float64 one half the digits "
-        "are lost.",
-        "Of which type is a buffer?",
-        (
-            form(
-                CALL,
-                f"{CALL}\n"
-                "                for name, value in list(state.items()):\n"
-                "                    if torch.is_tensor(value):\n"
-                "                        state[name] = value.float()",
-            ),
-        ),
-        shows="float64",
     ),
     Mistake(
         "aliases-grad",
@@ -1310,6 +1292,18 @@ CONTRACT: list[Mistake] = [
             ),
         ),
         shows="a frozen parameter",
+    ),
+    Mistake(
+        "infinite-as-none",
+        ALL,
+        "A gradient that is not finite counts as a missing one, or is made finite: nobody will see "
+        "that training has failed.",
+        "Who should hear of it?",
+        (
+            form("if p.grad is None:", "if p.grad is None or not p.grad.isfinite().all():"),
+            form("g = -p.grad if", "p.grad.nan_to_num_()\n                g = -p.grad if"),
+        ),
+        shows="an infinite gradient",
     ),
     Mistake(
         "closure-ignored",

@@ -179,6 +179,8 @@ def bank(optimizer: str, seed: int) -> Bank:
                   missing.with_zero_gradient(4, 1)),
             Probe("no first gradient", "plain", main | _DECAY,
                   schedule.without_gradient(1, 0)),
+            probe("an infinite gradient", "infinite gradient",
+                  schedule.part(1, 2, schedule.starts)),
         ),
         "gradients": (
             probe("gradients written in place", "plain",
@@ -188,7 +190,6 @@ def bank(optimizer: str, seed: int) -> Bank:
             probe("parameters of equal shape", "plain", alike),
             probe("saved and loaded after step 4", "reload", schedule),
             probe("after another optimizer", "second optimizer", schedule),
-            probe("float64 where float32 is the default", "float32 by default", schedule),
         ),
         "closure": (probe("a closure", "closure", schedule),),
         "counter": (
