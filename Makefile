@@ -16,7 +16,7 @@ BIN := .venv/bin
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-.PHONY: help demo test test-torch test-slow lint format types test-ecosystem test-frameworks test-references tutorials docs bench clean
+.PHONY: help demo test test-torch test-pytorch test-slow lint format types test-ecosystem test-frameworks test-references tutorials docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ test-torch: ## run the tests of core, lab and swap-in with another torch
 	grep -v '^torch==' constraints.txt > .venv-torch-$(TORCH)/constraints.txt
 	.venv-torch-$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-torch-$(TORCH)/constraints.txt --editable '.[dev]' 'torch==$(TORCH)'
 	OMP_NUM_THREADS=1 .venv-torch-$(TORCH)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/core tests/lab tests/swapin
+
+FILE ?= ../pytorch/test/test_optim.py
+test-pytorch: .venv/installed-dev ## run PyTorch's own tests on ours: FILE=../pytorch/test/test_optim.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torchs_own.py $(FILE) -q --tb=short
 
 test-slow: .venv/installed-dev ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -u -m pytest -n 2 --dist loadgroup -m slow --ignore=tests/ecosystem --ignore=tests/frameworks --ignore=tests/references --ignore=tests/docs tests
