@@ -576,8 +576,8 @@ class Proofs:
         cases: the ways through the rule, in words.
         proofs: one for each formula on each way on which its statement is run.
         made: for each case, the value of each letter after the rule.
-        functions: those of the code's own that its formulas name and that have formulas; `prove` has
-            not looked into them.
+        functions: those of the code's own that its formulas name and that have formulas, which are
+            to be proven for themselves.
     """
 
     rule: str

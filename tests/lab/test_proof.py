@@ -20,9 +20,7 @@ from myoptim.lab.resolve import rule_of, rules_of
 
 OURS = list(
     dict.fromkeys(
-        rule
-        for cls in (*myoptim.OPTIMIZERS.values(), *DIALECTS.values())
-        for rule in rules_of(cls)
+        rule for cls in (*myoptim.OPTIMIZERS.values(), *DIALECTS.values()) for rule in rules_of(cls)
     )
 )
 OTHERS = [
