@@ -18,16 +18,21 @@ They train, schedule and checkpoint like any other optimizer:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from myoptim.algorithms.adadelta import adadelta
+from myoptim.algorithms.adafactor import Adafactor, rms
+from myoptim.algorithms.adafactor import buffer_names as adafactor_buffer_names
 from myoptim.algorithms.adam import adam
 from myoptim.algorithms.adam import buffer_names as adam_buffer_names
 from myoptim.algorithms.radam import rectified
+from myoptim.algorithms.rprop import Rprop
+from myoptim.algorithms.rprop import new_buffer as rprop_buffer
 from myoptim.algorithms.sgd import buffer_names as sgd_buffer_names
 from myoptim.algorithms.weight_decay import coupled, coupled_or_decoupled, decays, decoupled
 from myoptim.declaration import Declaration
@@ -38,9 +43,12 @@ from myoptim.hyperparameters import (
     EPSILON,
     LEARNING_RATE,
     Group,
+    OneOf,
     Range,
 )
-from myoptim.rules import ElementwiseRule
+from myoptim.rules import ElementwiseRule, TensorRule
+
+RelativeStep: TypeAlias = Literal["capped", "relative", "given"]
 
 # The rules ------------------------------------------------------------------------------------
 
@@ -220,6 +228,101 @@ def keras_adamax(
     param.addcdiv_(exp_avg, exp_inf.add(eps), value=-step_size)  #      θ ← θ − η′ m / (u + ε)
 
 
+def paddle_adamax(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_inf: Tensor,
+    *,
+    step: float,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of Adamax whose ε is added to the past maximum: θ = param, g = grad, m = exp_avg,
+    u = exp_inf, t = step (1 at first), η = lr, (β₁, β₂) = betas, ε = eps; m̂ = m / (1 − β₁ᵗ)."""
+    beta1, beta2 = betas
+    exp_avg.lerp_(grad, 1 - beta1)  #                                   m ← β₁ m + (1 − β₁) g
+    past = exp_inf.mul(beta2).add_(eps)  #                              p = β₂ u + ε
+    exp_inf.copy_(past).clamp_min_(grad.abs())  #                       u ← max(p, |g|)
+    step_size = lr / (1 - beta1**step)  #                               η / (1 − β₁ᵗ)
+    param.addcdiv_(exp_avg, exp_inf, value=-step_size)  #               θ ← θ − η m̂ / u
+
+
+def optax_rprop(
+    param: Tensor,
+    grad: Tensor,
+    prev_update: Tensor,
+    step_size: Tensor,
+    *,
+    etas: tuple[float, float],
+    step_sizes: tuple[float, float],
+) -> None:
+    """One step of Rprop that makes the step of the call before: θ = param, g = grad,
+    d = prev_update, Γ = step_size, (η₋, η₊) = etas, (Γ₋, Γ₊) = step_sizes."""
+    eta_minus, eta_plus = etas
+    factor = grad.mul(prev_update).sign_()  #                           f = sign(g d)
+    factor.masked_fill_(factor.gt(0), eta_plus)  #                      f ← η₊ where f > 0
+    factor.masked_fill_(factor.lt(0), eta_minus)  #                     f ← η₋ where f < 0
+    changed = step_size.mul(factor).clamp_(*step_sizes)  #              c = min(max(f Γ, Γ₋), Γ₊)
+    step_size.copy_(changed.where(factor.ne(0), step_size))  #          Γ ← c where f ≠ 0
+    prev_update.masked_fill_(factor.eq(eta_minus), 0)  #                d ← 0 where f = η₋
+    param.add_(prev_update, alpha=-1)  #                                θ ← θ − d
+    update = grad.sign().mul_(step_size)  #                             u = Γ sign(g)
+    prev_update.copy_(update).masked_fill_(factor.eq(eta_minus), 0)  #  d ← 0 where f = η₋, else u
+
+
+def paper_adafactor(
+    param: Tensor,
+    grad: Tensor,
+    row_var: Tensor | None = None,
+    col_var: Tensor | None = None,
+    variance: Tensor | None = None,
+    *,
+    step: float,
+    lr: float,
+    beta2_decay: float,
+    eps: tuple[float, float],
+    d: float,
+    weight_decay: float,
+    rate: RelativeStep,
+) -> None:
+    """One step of Adafactor as published: θ = param, g = grad, R = row_var, C = col_var (for
+    matrices), v = variance (for vectors), t = step (1 at first), η = lr, c = beta2_decay,
+    (ε₁, ε₂) = eps, λ = weight_decay, RMS = rms, STEP = relative_step."""
+    eps1, eps2 = eps
+    weight = step**beta2_decay  #                                       w = tᶜ
+    if weight_decay != 0:
+        param.mul_(1 - lr * weight_decay)  #                            θ ← θ − η λ θ
+    scale = max(eps2, rms(param))  #                                    a = max(ε₂, RMS(θ))
+    step_size = scale * relative_step(lr, step, rate)  #                α = a STEP(η, t)
+    square = grad.square().add_(eps1)  #                                s = g² + ε₁
+    if row_var is not None and col_var is not None:
+        row_var.lerp_(
+            square.mean(dim=-1, keepdim=True), weight
+        )  #     R ← (1 − w) R + w mean(s, −1)
+        col_var.lerp_(
+            square.mean(dim=-2, keepdim=True), weight
+        )  #     C ← (1 − w) C + w mean(s, −2)
+        mean = row_var.mean(dim=-2, keepdim=True)  #                    r = mean(R, −2)
+        estimate = row_var.div(mean) @ col_var  #                       v̂ = (R / r) @ C
+    else:
+        assert variance is not None
+        estimate = variance.lerp_(square, weight)  #                    v ← (1 − w) v + w s, as v̂
+    update = grad.div(estimate.sqrt())  #                               u = g / √v̂
+    excess = max(1.0, rms(update, d))  #                                e = max(1, RMS(u, d))
+    param.add_(update, alpha=-step_size / excess)  #                    θ ← θ − α u / e
+
+
+def relative_step(lr: float, step: float, rate: RelativeStep) -> float:
+    """The step beside the size of a parameter: η = lr, t = step."""
+    if rate == "capped":
+        return min(lr, 1 / step**0.5)  #                                min(η, 1 / √t)
+    if rate == "relative":
+        return min(0.01, 1 / step**0.5)  #                              min(0.01, 1 / √t)
+    return lr  #                                                        η
+
+
 def optax_radam(
     param: Tensor,
     grad: Tensor,
@@ -292,6 +395,17 @@ def _velocity(group: Group) -> tuple[str, ...]:
 def _paper_decay(group: Group) -> Callable[..., Any] | None:
     """Decay that the learning rate does not scale."""
     return paper_shrink if decays(group) else None
+
+
+def _rprop_buffer(name: str, param: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """No step is due, and every step size starts at the learning rate."""
+    return rprop_buffer("prev" if name == "prev_update" else name, param, grad, group)
+
+
+def _factored_buffer_names(param: Tensor, group: Group) -> tuple[str, ...]:
+    """Of small matrices each element keeps its own second moment, as of vectors."""
+    small = min(param.shape[-2:], default=0) < group["min_size_to_factor"]
+    return ("variance",) if small else adafactor_buffer_names(param, group)
 
 
 class KerasSGD(ElementwiseRule):
@@ -890,8 +1004,170 @@ class OptaxRAdam(ElementwiseRule):
         super().__init__(params, defaults)
 
 
+class PaddleAdamax(ElementwiseRule):
+    r"""`Adamax` of PaddlePaddle.
+
+    .. math::
+        u_t = \max(\beta_2\, u_{t-1} + \varepsilon,\; |g_t|), \qquad
+        \theta_t = \theta_{t-1} - \frac{\eta}{1 - \beta_1^t}\, \frac{m_t}{u_t}
+
+    :math:`\varepsilon` is added to the past maximum, where `Adamax` adds it to the gradient.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: learning rate :math:`\eta \ge 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\varepsilon \ge 0`.
+        weight_decay: :math:`\lambda \ge 0`; adds :math:`\lambda\,\theta` to the gradient (L2).
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `exp_avg` (:math:`m`), `exp_inf` (:math:`u`).
+    """
+
+    _declaration = Declaration(
+        rule=paddle_adamax,
+        ranges=_ADAM_RANGES,
+        buffers=("exp_avg", "exp_inf"),
+        weight_decay=coupled,
+        zeros_tie=False,  # sizes are never -0.0
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+
+class OptaxRprop(ElementwiseRule):
+    r"""`optax.rprop`: every step is made one call late.
+
+    .. math::
+        d_t = \begin{cases} 0 & g_t\, d_{t-1} < 0 \\ \Gamma_t \operatorname{sign}(g_t) &
+            \text{else} \end{cases}, \qquad
+        \theta_t = \theta_{t-1} - \begin{cases} 0 & g_t\, d_{t-1} < 0 \\ d_{t-1} & \text{else}
+            \end{cases}
+
+    The first call changes nothing, and where the gradient changes its sign two steps are left out,
+    the one before and the one after. The step sizes :math:`\Gamma` are those of `Rprop`.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups.
+        lr: the first step size :math:`\Gamma_0 \ge 0`.
+        etas: :math:`0 < \eta_- < 1 < \eta_+`, by how much a step size shrinks and grows.
+        step_sizes: :math:`0 \le \Gamma_{\min} \le \Gamma_{\max}`.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `prev_update` (:math:`d`), `step_size` (:math:`\Gamma`).
+    """
+
+    _declaration = replace(
+        Rprop._declaration,
+        rule=optax_rprop,
+        buffers=("prev_update", "step_size"),
+        new_buffer=_rprop_buffer,
+        twin=None,
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+        super().__init__(params, defaults)
+
+
+class PaperAdafactor(TensorRule):
+    r"""Adafactor as published, and in Keras, MLX and optax.
+
+    .. math::
+        s_t &= g_t^2 + \varepsilon_1, \qquad u_t = g_t / \sqrt{\hat v_t} \\
+        \theta_t &= (1 - \eta\lambda)\,\theta_{t-1} - \max(\varepsilon_2,
+            \operatorname{RMS}(\theta_{t-1}))\, \rho_t\,
+            \frac{u_t}{\max(1, \operatorname{RMS}(u_t)/d)}
+
+    where :math:`\hat v_t` is made from :math:`s_t` as in `Adafactor`. There :math:`\varepsilon_1`
+    bounds what is divided by, here it is added to the squares: the same unless gradients are tiny.
+    There RMS(θ) is taken before the decay, here after it.
+
+    Args:
+        params: the parameters, or named parameters, or dicts of parameter groups; real.
+        lr: learning rate :math:`\eta \ge 0`.
+        beta2_decay: :math:`c \le 0`; at step t the averages keep :math:`1 - t^c`.
+        eps: :math:`(\varepsilon_1, \varepsilon_2)`, both at least 0.
+        d: :math:`d \ge 1`, the root mean square at which updates are clipped.
+        weight_decay: :math:`\lambda \ge 0`; shrinks the parameter by :math:`1 - \eta\lambda`.
+        rate: "capped": :math:`\rho_t = \min(\eta, 1/\sqrt t)`, as in Keras and torch; "relative":
+            :math:`\rho_t = \min(0.01, 1/\sqrt t)`, so that the learning rate is not read, as in
+            the paper and by default in MLX; "given": :math:`\rho_t = \eta`, as in optax.
+        min_size_to_factor: the second moments of a matrix are factored where both its dimensions
+            have at least this size; in optax 128. Of more dimensions the last two are meant.
+        maximize: ascend instead of descend.
+
+    State, per parameter: `step`, `row_var` and `col_var` where they are factored, else `variance`.
+
+    Source: Shazeer, Stern, *Adafactor: adaptive learning rates with sublinear memory cost* (2018),
+    Algorithms 4 and 5.
+    """
+
+    _declaration = replace(
+        Adafactor._declaration,
+        rule=paper_adafactor,
+        ranges={
+            **Adafactor._declaration.ranges,
+            "rate": OneOf(("capped", "relative", "given")),
+            "min_size_to_factor": Range(1),
+        },
+        buffers_of=_factored_buffer_names,
+        twin=None,
+    )
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-2,
+        beta2_decay: float = -0.8,
+        eps: tuple[float, float] = (1e-30, 1e-3),
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        *,
+        rate: RelativeStep = "capped",
+        min_size_to_factor: int = 1,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "beta2_decay": beta2_decay,
+            "eps": eps,
+            "d": d,
+            "weight_decay": weight_decay,
+            "rate": rate,
+            "min_size_to_factor": min_size_to_factor,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+
 #: Every dialect by its name.
-DIALECTS: dict[str, type[ElementwiseRule]] = {
+DIALECTS: dict[str, type[TensorRule]] = {
     cls.__name__: cls
     for cls in (
         KerasSGD,
@@ -905,6 +1181,9 @@ DIALECTS: dict[str, type[ElementwiseRule]] = {
         PaperAdamW,
         KerasAdadelta,
         KerasAdamax,
+        PaddleAdamax,
         OptaxRAdam,
+        OptaxRprop,
+        PaperAdafactor,
     )
 }

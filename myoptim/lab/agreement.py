@@ -42,19 +42,24 @@ class Agreement:
         distance: the largest |a - b| beside the largest |θ - θ₀| of its element, rounding of θ
             itself taken off.
         first: where it was first above the tolerance; None if nowhere.
+        telling: whether a parameter moved, and all stayed finite.
     """
 
     distance: float
     first: Divergence | None
+    telling: bool
 
 
-def telling_schedule(epsilons: Sequence[float] = (), *, lr_changes: bool) -> Schedule:
+def telling_schedule(
+    epsilons: Sequence[float] = (), *, lr_changes: bool, matrices: bool = False
+) -> Schedule:
     """Gradients at which each hyper-parameter shows, in float64.
 
     Args:
         epsilons: the values of ε that may be used: some gradients are of their size, and of that
             of their roots.
         lr_changes: multiply the learning rate by 3/8, which no type rounds, after step 4.
+        matrices: every parameter has two rows.
     """
     schedule = amplified_schedule(
         shapes=((2, 3), (4,), (4,), (2,)),
@@ -66,7 +71,7 @@ def telling_schedule(epsilons: Sequence[float] = (), *, lr_changes: bool) -> Sch
         schedule = replace(schedule, lr_factors=(1.0,) * LR_CHANGE_AFTER + (0.375,) * later)
     eps = max(epsilons, default=0.0)
     sizes = torch.tensor([eps, 8 * eps, math.sqrt(eps), 8 * math.sqrt(eps)], dtype=torch.float64)
-    return replace(
+    schedule = replace(
         schedule,
         starts=(*schedule.starts[:2], torch.zeros_like(sizes), schedule.starts[3]),
         gradients=tuple(
@@ -74,6 +79,19 @@ def telling_schedule(epsilons: Sequence[float] = (), *, lr_changes: bool) -> Sch
             for (weight, bias, tiny, last), factor in zip(
                 cast("Any", schedule.gradients), _VANISHING, strict=True
             )
+        ),
+    )
+    return _in_two_rows(schedule) if matrices else schedule
+
+
+def _in_two_rows(schedule: Schedule) -> Schedule:
+    """The same values in matrices."""
+    return replace(
+        schedule,
+        starts=tuple(start.reshape(2, -1) for start in schedule.starts),
+        gradients=tuple(
+            tuple(cast("Tensor", gradient).reshape(2, -1) for gradient in row)
+            for row in schedule.gradients
         ),
     )
 
@@ -97,7 +115,8 @@ def agreement(a: Make, b: Make, schedule: Schedule, tolerance: float = TOLERANCE
             largest = max(largest, distances.max().item())
             if first is None and bool((distances > tolerance).any()):
                 first = _divergence(step, index, one, other, distances > tolerance, tolerance)
-    return Agreement(largest, first)
+    moved = torch.cat([gone.flatten() for gone in way])
+    return Agreement(largest, first, bool(moved.isfinite().all() and moved.any()))
 
 
 def _distances(a: Tensor, b: Tensor, start: Tensor, way: Tensor) -> Tensor:

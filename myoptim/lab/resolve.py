@@ -21,7 +21,6 @@ from typing import Any, cast
 import torch
 
 import myoptim
-from myoptim.declaration import Declaration
 from myoptim.lab import frameworks
 from myoptim.lab.alone import is_only_a_rule
 from myoptim.lab.errors import UsageError, unknown
@@ -184,10 +183,12 @@ def namesake(cls: Callable[..., Any]) -> str:
 
 def takers_of_vectors() -> list[str]:
     """The names of ours that take parameters of any shape, with dense gradients."""
-    return [name for name, cls in myoptim.OPTIMIZERS.items() if _takes_vectors(declaration_of(cls))]
+    return [name for name, cls in myoptim.OPTIMIZERS.items() if takes_vectors(cls)]
 
 
-def _takes_vectors(declared: Declaration) -> bool:
+def takes_vectors(cls: Any) -> bool:
+    """Whether a class takes parameters that are no matrices, with dense gradients."""
+    declared = declaration_of(cls)
     try:
         if declared.parameters is not None:
             declared.parameters(0, [torch.zeros(2)])

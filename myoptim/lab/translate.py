@@ -13,29 +13,29 @@ learning rate.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-import myoptim
 from myoptim import dialects
 from myoptim.lab.agreement import Agreement, Make, agreement, telling_schedule
 from myoptim.lab.compare import Divergence
+from myoptim.lab.conventions import declared, relatives, ways
 from myoptim.lab.errors import UsageError, unknown
-from myoptim.lab.frameworks.calls import Code, bind, parse
+from myoptim.lab.frameworks.calls import Call, Code, bind, parse
 from myoptim.lab.frameworks.dictionary import (
-    CONSTANT_MOMENTUM,
     FRAMEWORKS,
+    NEUTRAL,
+    NOT_HERE,
     PARAMS,
     REQUIRED,
-    WITHOUT_EFFECT,
     Entry,
     Framework,
     Reading,
 )
-from myoptim.lab.resolve import construct, hyperparameters
+from myoptim.lab.resolve import construct, hyperparameters, takes_vectors
 
 EXACT = "exact"
 AT_CONSTANT_LR = "exact at constant lr"
@@ -46,41 +46,6 @@ VERDICTS = (EXACT, AT_CONSTANT_LR, DIALECT, IMPOSSIBLE)
 
 TARGETS = tuple(name for name in FRAMEWORKS if name != "myoptim")
 """What can be translated to."""
-
-# Rules that could stand for one another.
-_FAMILIES: tuple[tuple[type, ...], ...] = (
-    (myoptim.SGD, dialects.KerasSGD, dialects.MLXSGD),
-    (myoptim.Adagrad, dialects.KerasAdagrad),
-    (myoptim.RMSprop, dialects.KerasRMSprop, dialects.TF1RMSprop),
-    (
-        myoptim.Adam,
-        myoptim.AdamW,
-        dialects.KerasAdam,
-        dialects.MLXAdam,
-        dialects.OptaxAMSGrad,
-        dialects.PaperAdamW,
-    ),
-    (myoptim.Adadelta, dialects.KerasAdadelta),
-    (myoptim.Adamax, dialects.KerasAdamax),
-    (myoptim.NAdam,),
-    (myoptim.RAdam, dialects.OptaxRAdam),
-    (myoptim.Rprop,),
-    (myoptim.ASGD,),
-)
-
-# What a setting is where the rule has no such thing.
-_NEUTRAL: dict[str, Any] = {
-    "momentum": 0.0,
-    "dampening": 0.0,
-    "nesterov": False,
-    "weight_decay": 0.0,
-    "amsgrad": False,
-    "centered": False,
-    "lr_decay": 0.0,
-    "initial_accumulator_value": 0.0,
-    "initial_scale": 0.0,
-    "maximize": False,
-}
 
 
 @dataclass(frozen=True)
@@ -159,15 +124,28 @@ class _Candidate:
         constant = self._run(source, lr_changes=False)
         if constant.first is not None:
             return replace(self, verdict=DIALECT, first=constant.first)
+        if not constant.telling:
+            raise UsageError(
+                "with these settings no parameter moves, or one leaves the range of float64, so "
+                "that nothing can be found by running them; give everyday ones"
+            )
         changing = self._run(source, lr_changes=True)
         if changing.first is not None:
             return replace(self, verdict=AT_CONSTANT_LR, first=changing.first)
         return replace(self, verdict=EXACT)
 
     def _run(self, source: _Source, *, lr_changes: bool) -> Agreement:
-        epsilons = [s["eps"] for s in (source.settings, self.settings) if "eps" in s]
-        schedule = telling_schedule(epsilons, lr_changes=lr_changes)
+        epsilons = [*_epsilons(source.settings), *_epsilons(self.settings)]
+        matrices = not (takes_vectors(source.reading.cls) and takes_vectors(self.reading.cls))
+        schedule = telling_schedule(epsilons, lr_changes=lr_changes, matrices=matrices)
         return agreement(source.make(), _maker(self.reading, self.settings), schedule)
+
+
+def _epsilons(settings: Mapping[str, Any]) -> list[float]:
+    """The ε that stands beside gradients, of several the first, unless the type chooses it."""
+    eps = settings.get("eps")
+    eps = eps[0] if isinstance(eps, tuple) else eps
+    return [] if eps is None else [eps]
 
 
 def translate(call: str, target: str) -> Translation:
@@ -184,12 +162,15 @@ def translate(call: str, target: str) -> Translation:
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
-    source, untranslated = _read(call)
+    read = parse(call)
+    if read.name in FRAMEWORKS[read.framework].others:
+        return _without_row(read, FRAMEWORKS[target])
+    source, untranslated = _read(read, call)
     if untranslated:
-        return _impossible(source, f"nothing here computes {untranslated}.")
+        return _impossible(source, f"Nothing here computes {untranslated}.")
     candidates = list(_candidates(source, FRAMEWORKS[target]))
     if not candidates:
-        return _impossible(source, f"{target} has no optimizer of this kind.")
+        return _unlike(source, FRAMEWORKS[target])
     judged = [candidate.judged(source) for candidate in candidates]
     best = min(judged, key=lambda candidate: _rank(candidate, source))
     return _answer(source, best, target)
@@ -198,12 +179,12 @@ def translate(call: str, target: str) -> Translation:
 # Reading --------------------------------------------------------------------------------------
 
 
-def _read(text: str) -> tuple[_Source, str]:
+def _read(call: Call, text: str) -> tuple[_Source, str]:
     """The call's meaning here, and the arguments given that nothing here computes."""
-    call = parse(text)
     framework = FRAMEWORKS[call.framework]
     if call.name not in framework.entries:
-        raise unknown(f"optimizer of {call.framework}", call.name, framework.entries)
+        known = (*framework.entries, *framework.others)
+        raise unknown(f"optimizer of {call.framework}", call.name, known)
     entry = framework.entries[call.name]
     given = bind(entry, call)
     params = given.pop(str(entry.words.get(PARAMS, PARAMS)), None)
@@ -213,11 +194,7 @@ def _read(text: str) -> tuple[_Source, str]:
         raise UsageError(f"{entry.written}…) needs {', '.join(missing)}")
     reading = entry.reading(arguments)
     settings = {**_without_params(entry.settings(arguments)), **reading.fixed}
-    filled = {
-        k: v
-        for k, v in arguments.items()
-        if k not in given and (k in _own_words(entry) or k == entry.switch)
-    }
+    filled = {k: v for k, v in arguments.items() if k not in given and k in entry.read}
     source = _Source(
         call.framework,
         entry,
@@ -232,24 +209,15 @@ def _read(text: str) -> tuple[_Source, str]:
 
 def _check(source: _Source, text: str) -> None:
     """Raise a UsageError if the class here refuses the settings."""
-    zero = [torch.nn.Parameter(torch.zeros(1))]
+    zero = [torch.nn.Parameter(torch.zeros(2, 2))]
     construct(source.reading.cls, zero, _known(source.reading, source.settings), text)
-
-
-def _own_words(entry: Entry) -> set[str]:
-    """The framework's arguments that have a word of ours."""
-    words: set[str] = set()
-    for ours, theirs in entry.words.items():
-        if ours != PARAMS:
-            words.update((theirs,) if isinstance(theirs, str) else theirs)
-    return words
 
 
 def _untranslated(entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
     """What was given besides its default and has no word."""
-    known = _own_words(entry) | WITHOUT_EFFECT
+    known = entry.read | entry.without_effect
     for name, value in given.items():
-        if name not in known and name != entry.switch and value != entry.arguments[name]:
+        if name not in known and value != entry.arguments[name]:
             yield f"{name}={value!r}"
 
 
@@ -273,30 +241,9 @@ def _known(reading: Reading, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _candidates(source: _Source, target: Framework) -> Iterator[_Candidate]:
     for entry in target.entries.values():
         for value, reading in entry.here.items():
-            if _family(reading.cls) == _family(source.reading.cls):
-                for settings, trick in _ways(source):
+            if relatives(reading.cls, source.reading.cls):
+                for settings, trick in ways(source.reading.cls, source.settings):
                     yield _write(entry, value, reading, settings, trick)
-
-
-def _family(cls: Any) -> int:
-    return next(i for i, family in enumerate(_FAMILIES) if cls in family)
-
-
-def _ways(source: _Source) -> Iterator[tuple[dict[str, Any], str]]:
-    """The source's settings, and those that say the same in another way, with an explanation."""
-    settings = source.settings
-    yield settings, ""
-    if source.reading.cls is dialects.KerasAdagrad:
-        start = settings["initial_accumulator_value"] + settings["eps"]
-        yield (
-            {**settings, "initial_accumulator_value": start, "eps": 0.0},
-            "The sum starts at s₀ + ε, which puts ε into the root.",
-        )
-    if source.reading.cls is dialects.PaperAdamW and settings["lr"] > 0:
-        yield (
-            {**settings, "weight_decay": settings["weight_decay"] / settings["lr"]},
-            "The target multiplies λ by lr, so λ / lr stands for λ.",
-        )
 
 
 def _write(
@@ -306,19 +253,19 @@ def _write(
     words = [ours for ours in entry.words if ours != PARAMS]
     chosen = {name: settings[name] for name in words if name in settings}
     for name in words:
-        if name not in chosen and name in _NEUTRAL:
-            chosen[name] = _NEUTRAL[name]
+        if name not in chosen and name in NEUTRAL:
+            chosen[name] = NEUTRAL[name]
     arguments = {
         name: value
         for name, value in entry.arguments_of(chosen).items()
-        if not _same(value, entry.arguments[name]) or name in ("lr", "learning_rate")
+        if not _same(value, entry.arguments[name]) or name == entry.words["lr"]
     }
     if entry.switch and switched != entry.arguments[entry.switch]:
         arguments[entry.switch] = switched
     missing = [
         f"has no {name}"
         for name, value in settings.items()
-        if name not in (*words, *reading.fixed) and value != _NEUTRAL.get(name, value)
+        if name not in (*words, *reading.fixed) and value != NEUTRAL.get(name, value)
     ]
     refused = [name for name in entry.positive if chosen[name] <= 0]
     missing += [f"takes no {name}={chosen[name]!r}" for name in refused]
@@ -327,12 +274,13 @@ def _write(
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether a value is the default, None meaning 0."""
+    """Whether a value is the default, whose None means 0, or says nothing."""
     if default is REQUIRED:
         return False
     if isinstance(default, list):
         return list(value) == default
-    return value == (0.0 if default is None else default)
+    silent = value is None or (isinstance(value, tuple) and None in value)
+    return silent or value == (0.0 if default is None else default)
 
 
 def _rank(candidate: _Candidate, source: _Source) -> tuple[Any, ...]:
@@ -353,7 +301,7 @@ def _rank(candidate: _Candidate, source: _Source) -> tuple[Any, ...]:
 
 def _answer(source: _Source, best: _Candidate, target: str) -> Translation:
     verdict, call = best.verdict, spell(best.entry, best.arguments, source.params)
-    nearest = best.entry.written.partition("(")[0]
+    nearest = best.entry.place
     reasons: list[str] = []
     if best.refused:
         verdict, call = IMPOSSIBLE, None
@@ -375,13 +323,56 @@ def _answer(source: _Source, best: _Candidate, target: str) -> Translation:
             call = _here(source)
     if best.trick and verdict in (EXACT, AT_CONSTANT_LR):
         reasons.append(best.trick)
+    reasons += [entry.remark for entry in (source.entry, best.entry) if entry.remark]
     first = None if best.refused else best.first
     return Translation(verdict, call, " ".join([*reasons, *_filled(source)]), first)
 
 
 def _impossible(source: _Source, why: str) -> Translation:
-    reason = why[0].upper() + why[1:]
-    return Translation(IMPOSSIBLE, None, " ".join([reason, *_filled(source)]), None)
+    return Translation(IMPOSSIBLE, None, " ".join([why, *_filled(source)]), None)
+
+
+def _unlike(source: _Source, target: Framework) -> Translation:
+    """The answer where no rule of the target could stand for the source's."""
+    cls, other = source.reading.cls, _namesake(source.entry.name, target)
+    why = f"{target.name} has no optimizer of this kind."
+    if other and other in target.others:
+        why = f"{target.places[0]}.{other} has that name, but {target.others[other]}."
+    elif other:
+        why = f"{target.places[0]}.{other} has that name only: it computes something else."
+    if target.name != "torch":
+        return _impossible(source, why)
+    reasons = [why, f"{_place(cls)}.{cls.__name__} computes it here.", *_filled(source)]
+    return Translation(DIALECT, _here(source), " ".join(reasons), None)
+
+
+def _without_row(call: Call, target: Framework) -> Translation:
+    """The answer about an optimizer that nothing here can be compared with."""
+    framework = FRAMEWORKS[call.framework]
+    why = framework.others[call.name]
+    reasons = [f"{call.name} of {framework.name} is not translated: {why}."]
+    other = _namesake(call.name, target)
+    if other and why == NOT_HERE:
+        reasons.append(
+            f"{target.name} has an optimizer of that name: where both are installed, "
+            f"myoptim compare {_spec(framework, call.name)} {_spec(target, other)} runs the two."
+        )
+    return Translation(IMPOSSIBLE, None, " ".join(reasons), None)
+
+
+def _namesake(name: str, framework: Framework) -> str | None:
+    """What a framework calls an optimizer of that name, whatever the case."""
+    names = {_bare(known): known for known in (*framework.others, *framework.entries)}
+    return names.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "").removesuffix("optimizer")
+
+
+def _spec(framework: Framework, name: str) -> str:
+    """An optimizer as `compare` takes it."""
+    return f"torch.optim:{name}" if framework.name == "torch" else f"{framework.name}:{name}"
 
 
 def _filled(source: _Source) -> list[str]:
@@ -436,8 +427,8 @@ def _arguments(first: str | None, named: Mapping[str, Any]) -> str:
 
 def _conventions(source: _Source, best: _Candidate) -> list[str]:
     """What the two rules do differently: what either declares and the other does not."""
-    a = _declared(source.reading, source.settings)
-    b = _declared(best.reading, best.settings)
+    a = declared(source.reading.cls, source.settings)
+    b = declared(best.reading.cls, best.settings)
     names = source.framework, best.entry.written.partition(".")[0]
     return [
         f"In {name} {text}."
@@ -445,60 +436,3 @@ def _conventions(source: _Source, best: _Candidate) -> list[str]:
         for text in mine
         if text not in others
     ]
-
-
-def _declared(reading: Reading, settings: Mapping[str, Any]) -> Sequence[str]:
-    """The conventions that matter with these settings."""
-    cls: Any = reading.cls
-    value = {**hyperparameters(cls), **settings}
-    start = value.get("initial_scale")
-    decoupled = value.get("decoupled_weight_decay", cls not in _COUPLED)
-    said = [
-        (value.get("momentum") and cls in _LR_IN_BUFFER, "the learning rate is in the buffer"),
-        (
-            value.get("momentum") and value.get("dampening") and cls is dialects.MLXSGD,
-            "the first gradient is damped too",
-        ),
-        (value.get("eps") and _eps_in_root(cls, value), "ε is inside the root"),
-        (
-            value.get("eps") and cls in (dialects.KerasAdam, myoptim.RAdam),
-            "ε is added before the correction",
-        ),
-        (value.get("eps") and cls is dialects.OptaxRAdam, "ε is added after the correction"),
-        (value.get("eps") and cls is myoptim.Adamax, "ε is added to the gradient in the maximum"),
-        (value.get("eps") and cls is dialects.KerasAdamax, "ε is added after the maximum"),
-        (cls is myoptim.NAdam, _warm_up(value)),
-        (start, f"the average of squares starts at {start}"),
-        (
-            cls is dialects.MLXAdam or value.get("bias_correction") is False,
-            "there is no bias correction",
-        ),
-        (cls is dialects.OptaxAMSGrad, "the maximum is over corrected averages"),
-        (value.get("amsgrad"), "the maximum is over averages before their correction"),
-        (value.get("weight_decay") and cls is dialects.PaperAdamW, "λ is not multiplied by lr"),
-        (
-            value.get("weight_decay") and decoupled and cls is not dialects.PaperAdamW,
-            "weight decay is decoupled",
-        ),
-        (value.get("weight_decay") and not decoupled, "weight decay joins the gradient (L2)"),
-    ]
-    return [text for holds, text in said if holds]
-
-
-def _warm_up(value: Mapping[str, Any]) -> str:
-    """How NAdam's momentum begins."""
-    decay = value.get("momentum_decay")
-    if decay == CONSTANT_MOMENTUM["momentum_decay"]:
-        return "the momentum is constant"
-    return f"the momentum warms up with ψ = {decay}"
-
-
-_LR_IN_BUFFER = (dialects.KerasSGD, dialects.KerasRMSprop, dialects.TF1RMSprop)
-_COUPLED = (
-    *(myoptim.SGD, myoptim.Adagrad, myoptim.RMSprop, myoptim.Adam, dialects.MLXSGD),
-    *(myoptim.Adadelta, myoptim.Adamax, myoptim.ASGD),
-)
-
-
-def _eps_in_root(cls: Any, value: Mapping[str, Any]) -> bool:
-    return cls is dialects.KerasAdagrad or bool(value.get("eps_in_root", False))

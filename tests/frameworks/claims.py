@@ -5,9 +5,10 @@ some frameworks keep some of them, holds them exactly.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
+from unittest import mock
 
 import torch
 from torch.optim import Adam
@@ -30,6 +31,11 @@ ADAM = LR | {"betas": (0.625, 0.75), "eps": EPS}
 AMSGRAD = ADAM | {"amsgrad": True}
 ADAMW = ADAM | {"weight_decay": 0.1875}
 ADADELTA = LR | {"rho": 0.625, "eps": EPS}
+LION = LR | {"betas": (0.625, 0.75), "weight_decay": 0.1875}
+PRODIGY = ADAMW | {"lr": 0.5, "d0": 2.0**-12, "d_coef": 1.75}
+_GUARDED = PRODIGY | {"safeguard_warmup": True}
+MUON = LR | {"momentum": 0.75, "weight_decay": 0.1875}
+ADAFACTOR = {"lr": 0.75, "beta2_decay": -0.625, "eps": (2.0**-14, 2.0**-7), "d": 1.25}
 RPROP = LR | {"etas": (0.625, 1.5)}
 _SIZES = (0.09375, 0.25)
 
@@ -69,6 +75,9 @@ class Claim:
         lr_changes: whether the learning rate changes after step 4.
         missing: whether a gradient is missing at step 3.
         tolerance: the distance up to which they are equal.
+        matrices: whether all parameters are matrices.
+        lr_rises: whether it rises above its start later.
+        steady: whether gradients keep their signs, so that an estimate of the way to go grows.
         needs: the frameworks besides those that a and b name.
     """
 
@@ -80,6 +89,9 @@ class Claim:
     lr_changes: bool = True
     missing: bool = False
     tolerance: float = SAME
+    matrices: bool = False
+    lr_rises: bool = False
+    steady: bool = False
     needs: tuple[str, ...] = field(default=())
 
     @property
@@ -91,11 +103,21 @@ class Claim:
 
     def run(self) -> Agreement:
         """Run both."""
-        epsilons = [s["eps"] for _, s in (self.a, self.b) if "eps" in s]
-        schedule = telling_schedule(epsilons, lr_changes=self.lr_changes)
+        epsilons = [_first(s["eps"]) for _, s in (self.a, self.b) if "eps" in s]
+        schedule = telling_schedule(epsilons, lr_changes=self.lr_changes, matrices=self.matrices)
+        if self.lr_rises:
+            schedule = replace(schedule, lr_factors=(*schedule.lr_factors[:8], *(1.5,) * 4))
+        if self.steady:
+            sizes = tuple(tuple(g.abs() for g in row) for row in schedule.gradients)
+            schedule = replace(schedule, gradients=sizes)
         if self.missing:
             schedule = schedule.without_gradient(3, 1)
         return agreement(_maker(self.a), _maker(self.b), schedule, self.tolerance)
+
+
+def _first(eps: Any) -> float:
+    """The ε that stands beside gradients."""
+    return eps[0] if isinstance(eps, tuple) else eps
 
 
 def _maker(side: Side) -> Callable[[list[Any]], Any]:
@@ -170,6 +192,14 @@ class AdamWithHat(Adam):
         for group in self.param_groups:
             group["eps"] = self.defaults["eps"] / (1 - group["betas"][1] ** self.made) ** 0.5
         return super().step(closure)
+
+
+class MuonInFull(getattr(torch.optim, "Muon", object)):
+    """torch's Muon, its iteration in the parameters' type instead of bfloat16."""
+
+    def step(self, closure: Any = None) -> Any:
+        with mock.patch.object(torch.Tensor, "bfloat16", lambda tensor: tensor, create=True):
+            return super().step(closure)
 
 
 # The claims --------------------------------------------------------------------------------------
@@ -408,6 +438,8 @@ ADAMAXES = (
            "myoptim.dialects:KerasAdamax", "mlx:Adamax", ADAM | {"bias_correction": False}, ADAM),
     _claim("paddle-adamax", "PaddlePaddle adds ε to the past maximum instead.",
            "torch.optim:Adamax", "paddle:Adamax", ADAM, differs_at=1),
+    _claim("paddle-adamax-here", "`PaddleAdamax` is PaddlePaddle's, decay (L2) and all.",
+           "myoptim.dialects:PaddleAdamax", "paddle:Adamax", ADAMW),
 )  # fmt: skip
 
 NADAMS = (
@@ -450,11 +482,27 @@ OTHERS = (
            "torch.optim:Rprop", "optax:rprop(1, eta_minus=0.625, eta_plus=1.5, "
            "min_step_size=0.09375, max_step_size=0.25)",
            RPROP | {"step_sizes": _SIZES}, LR, differs_at=1),
+    _claim("optax-rprop-here", "`OptaxRprop` is optax's.",
+           "myoptim.dialects:OptaxRprop", "optax:rprop", RPROP | {"step_sizes": _SIZES}),
     _claim("paddle-asgd", "PaddlePaddle's ASGD averages gradients, not points: of one batch it is "
            "SGD.", "torch.optim:SGD", "paddle:ASGD", LR),
+)  # fmt: skip
+
+ADAFACTORS = (
     _claim("keras-adafactor", "Keras's Adafactor is torch's where gradients are not tiny; it "
            "computes some factors in float32.",
            "torch.optim:Adafactor", "keras:Adafactor", {"lr": 0.75}, tolerance=FLOAT32),
+    _claim("keras-adafactor-eps", "It adds ε₁ to the squares, torch bounds what is divided by.",
+           "torch.optim:Adafactor", "keras:Adafactor", ADAFACTOR, differs_at=1, tolerance=FLOAT32),
+    _claim("keras-adafactor-here", "`PaperAdafactor` is Keras's, ε₁, clipping, decay and all.",
+           "myoptim.dialects:PaperAdafactor", "keras:Adafactor",
+           ADAFACTOR | {"weight_decay": 0.1875}, tolerance=FLOAT32),
+    _claim("keras-adafactor-relative", "It holds the rate with `relative_step=False` too.",
+           "myoptim.dialects:PaperAdafactor", "keras:Adafactor(relative_step=False)", ADAFACTOR,
+           tolerance=FLOAT32),
+    _claim("keras-adafactor-decay", "It takes RMS(θ) after the decay, torch before it.",
+           "torch.optim:Adafactor", "keras:Adafactor", {"lr": 0.75, "weight_decay": 0.1875},
+           differs_at=1, tolerance=FLOAT32),
     _claim("optax-adafactor", "optax's is torch's below a rate of 1/√t, told to factor small "
            "matrices too.", "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)",
            {"lr": 0.25}, tolerance=FLOAT32),
@@ -463,6 +511,14 @@ OTHERS = (
     _claim("optax-adafactor-rate", "optax does not hold the rate below 1/√t.",
            "torch.optim:Adafactor", "optax:adafactor(1, min_dim_size_to_factor=1)", {"lr": 0.75},
            differs_at=2, tolerance=FLOAT32),
+    _claim("optax-adafactor-here", "`PaperAdafactor(rate=\"given\")` is optax's, told to factor "
+           "small matrices too.", "myoptim.dialects:PaperAdafactor", "optax:adafactor",
+           {"lr": 0.75, "d": 1.25, "rate": "given"},
+           {"lr": 0.75, "d": 1.25, "min_size_to_factor": 1}, tolerance=FLOAT32),
+    _claim("optax-adafactor-vectors-here", "With `min_size_to_factor=128` it is optax's default.",
+           "myoptim.dialects:PaperAdafactor", "optax:adafactor",
+           {"lr": 0.75, "rate": "given", "min_size_to_factor": 128}, {"lr": 0.75},
+           tolerance=FLOAT32),
     _claim("mlx-adafactor", "MLX's with `relative_step=False` is torch's below a rate of 1/√t.",
            "torch.optim:Adafactor", "mlx:Adafactor(1, relative_step=False)", {"lr": 0.25},
            tolerance=FLOAT32),
@@ -475,6 +531,65 @@ OTHERS = (
     _claim("mlx-adafactor-change", "It does not read the rate that it is given.",
            "torch.optim:Adafactor", "mlx:Adafactor", {"lr": 0.01}, differs_at=CHANGE,
            tolerance=FLOAT32),
+    _claim("mlx-adafactor-given-here", "`PaperAdafactor(rate=\"given\")` is MLX's with "
+           "`relative_step=False`.",
+           "myoptim.dialects:PaperAdafactor", "mlx:Adafactor(1, relative_step=False)",
+           ADAFACTOR | {"rate": "given"}, ADAFACTOR, tolerance=FLOAT32),
+    _claim("mlx-adafactor-here", "`PaperAdafactor(rate=\"relative\")` is MLX's default.",
+           "myoptim.dialects:PaperAdafactor", "mlx:Adafactor", {"rate": "relative"}, LR,
+           tolerance=FLOAT32),
+)  # fmt: skip
+
+LIONS = (
+    _claim("keras-lion", "Keras's Lion is `myoptim.Lion`, decay and all.",
+           "myoptim:Lion", "keras:Lion", LION),
+    _claim("optax-lion", "optax's too, w - η(sign + λw).", "myoptim:Lion", "optax:lion", LION),
+    _claim("mlx-lion", "MLX's too.", "myoptim:Lion", "mlx:Lion", LION),
+)  # fmt: skip
+
+MODERN = (
+    _claim("optax-ademamix", "optax's AdEMAMix is `myoptim.AdEMAMix`, decay and all.",
+           "myoptim:AdEMAMix", "optax:ademamix",
+           LR | {"betas": (0.625, 0.75, 0.875), "alpha": 2.5, "eps": EPS, "weight_decay": 0.1875}),
+    _claim("optax-prodigy", "optax's Prodigy is `myoptim.Prodigy(use_bias_correction=True)`.",
+           "myoptim:Prodigy", "optax:prodigy", PRODIGY | {"use_bias_correction": True}, PRODIGY,
+           steady=True),
+    _claim("optax-prodigy-default", "Without bias correction, its default here, it differs.",
+           "myoptim:Prodigy", "optax:prodigy", PRODIGY, differs_at=1, steady=True),
+    _claim("optax-prodigy-safeguard", "With `safeguard_warmup=True` too they are the same.",
+           "myoptim:Prodigy", "optax:prodigy", _GUARDED | {"use_bias_correction": True}, _GUARDED,
+           lr_rises=True, steady=True),
+    _claim("optax-schedule-free-sgd", "optax's Schedule-Free SGD is `myoptim.ScheduleFreeSGD`.",
+           "myoptim:ScheduleFreeSGD", "optax:schedule_free_sgd",
+           MOMENTUM | {"weight_decay": 0.1875, "weight_lr_power": 1.25}, lr_rises=True),
+    _claim("optax-schedule-free-adamw",
+           "optax's Schedule-Free AdamW is `myoptim.ScheduleFreeAdamW`.",
+           "myoptim:ScheduleFreeAdamW", "optax:schedule_free_adamw",
+           ADAMW | {"weight_lr_power": 1.25}, lr_rises=True),
+    _claim("optax-schedule-free-warm-up", "Its warm-up begins at a rate of 0, ours after it.",
+           "myoptim:ScheduleFreeSGD", "optax:schedule_free_sgd(warmup_steps=4)",
+           MOMENTUM | {"warmup_steps": 4}, MOMENTUM, differs_at=1),
+    _claim("keras-schedule-free", "Keras's Schedule-Free AdamW is another.",
+           "myoptim:ScheduleFreeAdamW", "keras:ScheduleFreeAdamW", ADAM, differs_at=2),
+)  # fmt: skip
+
+MUONS = (
+    _claim("keras-muon", "On matrices Keras's Muon is torch's with "
+           "`adjust_lr_fn=\"match_rms_adamw\"`, but for bfloat16, in which torch iterates.",
+           MuonInFull, "keras:Muon", MUON | {"adjust_lr_fn": "match_rms_adamw"}, MUON,
+           matrices=True, tolerance=FLOAT32, needs=("torch",)),
+    _claim("keras-muon-rate", "By default torch adjusts the rate otherwise.",
+           MuonInFull, "keras:Muon", MUON, matrices=True, differs_at=1, needs=("torch",)),
+    _claim("mlx-muon", "Without decay MLX's Muon is torch's default, but for bfloat16.",
+           MuonInFull, "mlx:Muon", MUON | {"weight_decay": 0.0}, matrices=True,
+           tolerance=FLOAT32, needs=("torch",)),
+    _claim("mlx-muon-decay", "Its decay joins the gradient (L2), torch's is decoupled.",
+           MuonInFull, "mlx:Muon", MUON, matrices=True, differs_at=1, needs=("torch",)),
+    _claim("optax-muon", "optax adjusts the rate by columns over rows.",
+           MuonInFull, "optax:muon", MUON, LR | {"beta": 0.75, "weight_decay": 0.1875},
+           matrices=True, differs_at=1, needs=("torch",)),
+    _claim("tinygrad-muon", "tinygrad's Muon does not adjust the rate to the shape.",
+           MuonInFull, "tinygrad:Muon", MUON, matrices=True, differs_at=1, needs=("torch",)),
 )  # fmt: skip
 
 SECTIONS = {
@@ -486,7 +601,11 @@ SECTIONS = {
     "Adamax": ADAMAXES,
     "NAdam": NADAMS,
     "RAdam": RADAMS,
-    "Rprop, ASGD, Adafactor": OTHERS,
+    "Rprop, ASGD": OTHERS,
+    "Adafactor": ADAFACTORS,
+    "Lion": LIONS,
+    "AdEMAMix, Prodigy, Schedule-Free": MODERN,
+    "Muon": MUONS,
 }
 """The claims by the page's sections."""
 CLAIMS = {claim.id: claim for claims in SECTIONS.values() for claim in claims}

@@ -145,14 +145,17 @@ def test_trace_and_race_take_the_problems_rate(installed, tmp_path, monkeypatch)
 
 
 def test_optimizers_without_a_row_run_too(installed):
+    """Their words are read from their signatures."""
     installed(["optax", "keras"])
-    for spec in ("optax:lion(0.5)", "keras:Lion(0.5)"):
+    for spec in ("optax:lamb(0.5)", "keras:Lamb(0.5)"):
         cls = resolve(spec)
-        assert {"lr", "betas", "weight_decay"} <= hyperparameters(cls).keys()
+        assert {"lr", "betas", "eps", "weight_decay"} <= hyperparameters(cls).keys()
         assert cls.given == {"lr": 0.5}
-    settings = {"lr": 0.125, "betas": (0.625, 0.75), "weight_decay": 0.0}
-    found = compare("keras:Lion", "optax:lion", dtype=torch.float64, settings=settings)
-    assert found.only_rounding
+        param = torch.full((4,), 2.0, requires_grad=True)
+        param.grad = torch.ones(4)
+        cls([param], **cls.given, weight_decay=0.0).step()
+        # The step has the size of the parameter, times the learning rate.
+        assert param.tolist() == pytest.approx([1.0] * 4)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,8 @@ def test_optimizers_without_a_row_run_too(installed):
         ("optax:adam(__import__('os'))", "which is not evaluated"),
         ("optax:adam(**x)", "write the arguments out"),
         ("optax:adam(", "expected a call"),
-        ("optax:adam('a')", "must be a number; got 'a'"),
+        ("optax:adam('a')", "must be a finite number; got 'a'"),
+        ("keras:SGD(clipnorm=x)", "clipnorm of keras.optimizers.SGD must be written as a literal"),
         ("keras:SGD(nesterov=1)", "must be True or False; got 1"),
     ],
 )
@@ -176,6 +180,13 @@ def test_wrong_use(spec, said, installed):
     with pytest.raises(UsageError) as error:
         resolve(spec)
     assert said in str(error.value)
+
+
+def test_what_belongs_to_the_model_is_left_out_and_to_the_loop_refused(installed):
+    installed(["sklearn"])
+    resolve("sklearn:sgd(hidden_layer_sizes=(3,))")([torch.ones(1)], lr=0.1)
+    with pytest.raises(UsageError, match=r"learning_rate of .* belongs to its training loop"):
+        resolve("sklearn:sgd(learning_rate='adaptive')")([torch.ones(1)], lr=0.1)
 
 
 def test_all_frameworks_have_an_adapter_or_need_none():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from frameworks.claims import CLAIMS, LR, outcome
 
+from myoptim.dialects import DIALECTS
 from myoptim.lab.frameworks import ADAPTERS
 from myoptim.lab.frameworks.dictionary import FRAMEWORKS
 
@@ -28,9 +29,9 @@ def other_values(settings):
         if isinstance(value, bool):
             yield name, not value
         elif isinstance(value, tuple):
-            yield name, (value[0] * 0.9375, value[1])
-            yield name, (value[0], value[1] * 0.9375)
-        elif value:
+            for place, number in enumerate(value):
+                yield name, (*value[:place], number * 0.9375, *value[place + 1 :])
+        elif value and not isinstance(value, str):
             yield name, value * 0.9375
 
 
@@ -44,6 +45,8 @@ def test_an_equality_could_fail(claim, installed):
             continue
         if name == "momentum_decay" and value > 1000:
             continue  # the momentum is constant either way
+        if name == "min_size_to_factor" and value > 100:
+            continue  # all matrices are smaller
         found = replace(claim, a=(spec, {**settings, name: value})).run()
         assert found.first is not None, (name, value)
 
@@ -59,7 +62,7 @@ def test_every_row_of_the_dictionary_is_in_a_run_that_shows_equality():
 
 def test_every_dialect_is_in_a_run_that_shows_equality():
     shown = {claim.a[0] for claim in EQUALITIES} | {claim.b[0] for claim in EQUALITIES}
-    dialects = {f"myoptim.dialects:{name}" for name in FRAMEWORKS["myoptim"].entries}
+    dialects = {f"myoptim.dialects:{name}" for name in DIALECTS}
     assert dialects <= shown, dialects - shown
 
 

@@ -22,6 +22,7 @@ RMSPROP = {"lr": 0.125, "alpha": 0.625}
 ADAM = {"lr": 0.125, "betas": (0.625, 0.75)}
 ADADELTA = {"lr": 0.125, "rho": 0.625, "eps": EPS}
 DECAY = {"weight_decay": 0.1875}
+ADAFACTOR = {"lr": 0.75, "eps": (1e-30, 1e-3)}
 DAMPED = {"dampening": 0.25}
 ADAM_0 = ADAM | {"eps": 0.0}
 ADAM_EPS = ADAM | {"eps": EPS}
@@ -95,6 +96,20 @@ NAMESAKES = [
         ADAM_EPS,
     ),
     (
+        dialects.PaddleAdamax,
+        ADAM_0 | DECAY,
+        myoptim.Adamax,
+        ADAM_0 | DECAY,
+        ADAM_EPS,
+    ),
+    (
+        dialects.PaperAdafactor,
+        ADAFACTOR,
+        myoptim.Adafactor,
+        ADAFACTOR,
+        ADAFACTOR | {"eps": (EPS, 1e-3)},
+    ),
+    (
         dialects.OptaxRAdam,
         ADAM_0,
         myoptim.RAdam,
@@ -110,7 +125,7 @@ FULL = {"momentum": 0.75, "nesterov": True, "centered": True, "weight_decay": 0.
 
 
 def test_every_dialect_has_a_row():
-    assert {row[0] for row in NAMESAKES} == set(DIALECTS.values())
+    assert {row[0] for row in NAMESAKES} | {dialects.OptaxRprop} == set(DIALECTS.values())
 
 
 def first_difference(a, a_settings, b, b_settings, *, lr_changes):
@@ -139,8 +154,37 @@ def test_a_changed_rate_tells_those_whose_rate_stands_elsewhere(cls):
     assert first_difference(*row[:4], lr_changes=True).step == 5
 
 
+def test_every_step_of_optax_rprop_is_one_call_late():
+    """Gradients of one sign: it is where Rprop was a call before."""
+    ends = {}
+    for cls in (myoptim.Rprop, dialects.OptaxRprop):
+        param = torch.zeros(3, requires_grad=True)
+        optimizer = cls([param], lr=0.5)
+        ends[cls] = []
+        for _ in range(4):
+            param.grad = torch.tensor([1.0, -2.0, 0.0])
+            optimizer.step()
+            ends[cls].append(param.tolist())
+    assert ends[dialects.OptaxRprop] == [[0.0, 0.0, 0.0], *ends[myoptim.Rprop][:3]]
+
+
+def test_optax_rprop_leaves_two_steps_out_where_the_sign_changes():
+    param = torch.zeros(1, requires_grad=True)
+    optimizer = dialects.OptaxRprop([param], lr=1.0)
+    path = []
+    for sign in (1.0, 1.0, -1.0, -1.0, -1.0):
+        param.grad = torch.tensor([sign])
+        optimizer.step()
+        path.append(round(param.item(), 6))
+    # The second step, of 1.2, is dropped; then the step size is 0.6, and one gradient is ignored.
+    assert path == [0.0, -1.0, -1.0, -1.0, -0.4]
+
+
 def full(cls):
-    return {name: value for name, value in FULL.items() if name in hyperparameters(cls)}
+    known = hyperparameters(cls)
+    return {
+        name: value for name, value in FULL.items() if not isinstance(known.get(name, ()), tuple)
+    }
 
 
 def parameters():
@@ -206,7 +250,7 @@ def test_maximize_turns_the_gradient(cls):
 @CLASSES
 def test_what_is_out_of_range_is_refused(cls):
     ranges = declaration_of(cls).ranges
-    wrong = {"betas": (1.0, 0.5), "rho": 1.5, "dampening": "0.5"}
+    wrong = {"betas": (1.0, 0.5), "rho": 1.5, "dampening": "0.5", "beta2_decay": 1.0}
     assert ranges
     for name in ranges:
         with pytest.raises((ValueError, TypeError), match="(?i)" + name.split("_")[0].rstrip("s")):

@@ -14,7 +14,7 @@ from typing import Any
 
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.frameworks.adapter import Adapter, signature
-from myoptim.lab.frameworks.calls import bind, parse
+from myoptim.lab.frameworks.calls import bind, check_literal, parse
 from myoptim.lab.frameworks.dictionary import FRAMEWORKS, PARAMS, Entry, Reading, Words
 
 ADAPTERS = {
@@ -84,24 +84,27 @@ def adapt(framework: str, entry: Entry, given: Mapping[str, Any] | None = None) 
 
 
 def _given(entry: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a call gave, in our words where there are any."""
+    """What a call gave and has an effect, in our words where there are any."""
     settings = entry.settings({**entry.arguments, **arguments})
     given: dict[str, Any] = {}
-    without_word = dict(arguments)
+    without_word = {k: v for k, v in arguments.items() if k not in entry.without_effect}
     for ours, theirs in entry.words.items():
         names = (theirs,) if isinstance(theirs, str) else theirs
         if any(name in arguments for name in names):
             given[ours] = settings[ours]
         for name in names:
             without_word.pop(name, None)
+    for name, value in without_word.items():
+        check_literal(name, value, entry)
     return {**given, **without_word}
 
 
 def _discover(framework: str, name: str) -> Entry:
     """An entry for an optimizer without a row, from its own signature."""
-    module = importlib.import_module(f"{__name__}.{framework}").module()
+    file = importlib.import_module(f"{__name__}.{framework}")
+    module = file.module()
     known = FRAMEWORKS[framework].entries
-    make = getattr(module, name, None)
+    make = file.find(name) if hasattr(file, "find") else getattr(module, name, None)
     if framework == "sklearn" or not callable(make) or name.startswith("_"):
         public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise unknown(

@@ -7,6 +7,7 @@ Call(framework='optax', name='adam', positional=(0.001,), keywords={'b1': 0.95})
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from myoptim.lab.frameworks.dictionary import FRAMEWORKS, PARAMS, REQUIRED, Entr
 
 _EXAMPLE = "keras.optimizers.RMSprop(1e-3, momentum=0.9), or keras:RMSprop(1e-3, momentum=0.9)"
 _PARAMS = (PARAMS, "parameters")
+_LONGEST = 2000
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class Code:
     """An argument that is no literal, as it was written: the parameters to optimize."""
 
     text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ def parse(text: str) -> Call:
     Raises:
         UsageError: it is none, its framework is not known, or a value is no literal.
     """
+    if len(text) > _LONGEST:
+        raise UsageError(f"a call has up to {_LONGEST} characters; got one of {len(text)}")
     framework, colon, rest = text.partition(":")
     if not (colon and framework.strip().isidentifier()):
         framework, rest = "", text
@@ -55,6 +62,8 @@ def parse(text: str) -> Call:
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
     if isinstance(tree, ast.Call):
+        if any(isinstance(node, ast.Starred) for node in tree.args):
+            raise UsageError(f"* is not read: write the arguments out in {text!r}")
         positional = [_value(node, text) for node in tree.args]
         for keyword in tree.keywords:
             if keyword.arg is None:
@@ -66,7 +75,9 @@ def parse(text: str) -> Call:
     place, _, name = _dotted(tree, text).rpartition(".")
     framework = _framework(framework.strip(), place, text)
     if framework == "sklearn" and name in ("MLPClassifier", "MLPRegressor"):
-        name = str(keywords.pop("solver", "adam"))
+        name = keywords.pop("solver", "adam")
+        if not isinstance(name, str):
+            raise UsageError(f"solver must be written as a text, such as 'adam'; got {name!r}")
     return Call(framework, name, tuple(positional), keywords)
 
 
@@ -117,40 +128,76 @@ def bind(entry: Entry, call: Call) -> dict[str, Any]:
             a number is expected.
     """
     names = list(entry.arguments)
-    where = f"{entry.written.partition('(')[0]}"
     if len(call.positional) > len(names):
         raise UsageError(
-            f"{where} takes {len(names)} arguments ({', '.join(names)}); "
+            f"{entry.place} takes {len(names)} arguments ({', '.join(names)}); "
             f"given were {len(call.positional)} without a name"
         )
     given = dict(zip(names, call.positional, strict=False))
     for name, value in call.keywords.items():
         if name not in entry.arguments:
-            raise unknown(f"argument of {where}", name, names)
+            raise unknown(f"argument of {entry.place}", name, names)
         if name in given:
-            raise UsageError(f"{name} of {where} is given twice")
+            raise UsageError(f"{name} of {entry.place} is given twice")
         given[name] = value
     for name, value in given.items():
-        if name not in _PARAMS:
-            _check_value(name, value, entry, where)
+        if name in _PARAMS:
+            _check_params(name, value, entry)
+        elif name in entry.read:
+            _check_value(name, value, entry)
     return given
 
 
-def _check_value(name: str, value: Any, entry: Entry, where: str) -> None:
-    if isinstance(value, Code):
+def _check_params(name: str, value: Any, entry: Entry) -> None:
+    """What to optimize may be any code, but no number, and no group with settings of its own."""
+    if not isinstance(value, Code | list | tuple | None):
+        raise UsageError(f"{name} of {entry.place} must be parameters; got {value!r}")
+    code = value.text if isinstance(value, Code) else repr(value)
+    settings = [
+        key.value
+        for node in ast.walk(ast.parse(code, mode="eval"))
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and key.value != PARAMS
+    ]
+    if settings:
         raise UsageError(
-            f"{name} of {where} must be written as a literal, such as 0.9 or True; "
-            f"got {value.text!r}, which is not evaluated"
+            f"parameter groups with settings of their own ({', '.join(map(str, settings))}) are "
+            "not read: translate the call once for each group, with its settings as arguments"
         )
+
+
+def check_literal(name: str, value: Any, entry: Entry) -> None:
+    """Raise a UsageError if an argument is code."""
+    if not isinstance(value, Code):
+        return
+    hint = ""
+    if entry.words.get("lr") == name:
+        hint = ". For a schedule write its first rate; the verdict says whether lr may change"
+    raise UsageError(
+        f"{name} of {entry.place} must be written as a literal, such as 0.9 or True; "
+        f"got {value!r}, which is not evaluated{hint}"
+    )
+
+
+def _check_value(name: str, value: Any, entry: Entry) -> None:
+    """Raise a UsageError if an argument is no literal, or not of its default's kind."""
+    check_literal(name, value, entry)
     default = entry.arguments[name]
-    flag = isinstance(default, bool)
-    number = isinstance(default, float | int) or default is REQUIRED or default is None
-    fits = isinstance(value, bool) if flag else _is_number(value) or value is default
-    if (flag or number) and not fits:
-        raise UsageError(
-            f"{name} of {where} must be {'True or False' if flag else 'a number'}; got {value!r}"
-        )
+    if isinstance(default, bool):
+        fits, allowed = isinstance(value, bool), "True or False"
+    elif isinstance(default, float | int) or default is REQUIRED:
+        fits, allowed = _is_number(value), "a finite number"
+    elif default is None:
+        fits, allowed = value is None or isinstance(value, str) or _is_number(value), "a number"
+    else:
+        kind = str if isinstance(default, str) else (list, tuple)
+        fits, allowed = isinstance(value, kind), f"written like {default!r}"
+    if not fits:
+        raise UsageError(f"{name} of {entry.place} must be {allowed}; got {value!r}")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max

@@ -15,6 +15,12 @@ def module() -> Any:
     return load("optax", "optax")
 
 
+def find(name: str) -> Any:
+    """A function of `optax`, or of `optax.contrib`; None if neither has it."""
+    optax = module()
+    return vars(optax).get(name) or vars(optax.contrib).get(name)
+
+
 class OptaxAdapter(Adapter):
     """A transformation of optax, applied with `optax.apply_updates`."""
 
@@ -26,7 +32,7 @@ class OptaxAdapter(Adapter):
             self._state = self._transformation().init(_arrays(values))
 
     def _transformation(self) -> Any:
-        return getattr(module(), self.entry.name)(**self.arguments)
+        return find(self.entry.name)(**self.arguments)
 
     def _update(self, values: list[Array], gradients: Sequence[Any]) -> None:
         with _double_precision():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from myoptim.lab.errors import UsageError
 from myoptim.lab.frameworks.adapter import Adapter, Array, load
 
 _CLASSES = {"sgd": "SGDOptimizer", "adam": "AdamOptimizer"}
@@ -26,6 +27,11 @@ class SklearnAdapter(Adapter):
 
     def _begin(self, values: list[Array]) -> None:
         arguments = self.arguments
+        if loop := sorted(arguments.keys() - self.entry.own_words):
+            raise UsageError(
+                f"{', '.join(loop)} of {self.entry.place} belongs to its training loop, which is "
+                "not run here"
+            )
         if "nesterovs_momentum" in arguments:
             arguments["nesterov"] = arguments.pop("nesterovs_momentum")
         # Values of no dimension would not be updated in place.

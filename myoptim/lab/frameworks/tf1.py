@@ -24,12 +24,14 @@ class TF1Adapter(Adapter):
         optimizers = module()
         variable = load("tensorflow", "tf1").Variable
         self._variables = [variable(value) for value in values]
-        # A callable, so that the rate may change.
-        arguments = {**self.arguments, "learning_rate": lambda: self.lr}
+        # A variable, so that the rate may change; of the parameters' type, so that none is rounded.
+        self._rate = variable(self.lr, dtype=values[0].dtype)
+        arguments = {**self.arguments, "learning_rate": self._rate}
         self._optimizer = getattr(optimizers, self.entry.name)(**arguments)
 
     def _update(self, values: list[Array], gradients: Sequence[Any]) -> None:
         constant = load("tensorflow", "tf1").constant
+        self._rate.assign(self.lr)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
         self._optimizer.apply_gradients(
