@@ -32,7 +32,6 @@ FACTS: dict[str, dict[tuple[str, Any], str]] = {
         ("gradients", "changed"): "mutates-grad",
         ("gradients", "cleared"): "clears-grad",
     },
-    "missing": {("infinite", "left out"): "infinite-as-none"},
     "closure": {
         ("closure calls", 0): "closure-ignored",
         ("closure calls", 2): "closure-repeated",

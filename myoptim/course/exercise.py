@@ -548,18 +548,6 @@ def _closure(run: _Run) -> Iterator[None]:
     yield
 
 
-def _infinite(run: _Run) -> Iterator[None]:
-    """As prescribed; then a gradient of infinities, which no rule survives. That step is not
-    written down: what is not finite is another in each way to write a rule."""
-    for _ in run.follow(run.probe.schedule):
-        yield
-    first = run.parameters[0]
-    first.grad = torch.full_like(first, torch.inf)
-    run.optimizer.step()
-    finite = bool(torch.isfinite(first.detach()).all())
-    run.record.facts["infinite"] = "left out" if finite else "taken"
-
-
 def _counting(run: _Run) -> Iterator[None]:
     """So many steps in bfloat16 that it has no number for them."""
     for _ in run.follow(run.probe.schedule):
@@ -581,7 +569,6 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "added group": _added_group,
     "reload": _reload,
     "closure": _closure,
-    "infinite gradient": _infinite,
     "counting": _counting,
 }
 """How a probe can be run."""

@@ -1249,10 +1249,6 @@ CONTRACT: list[Mistake] = [
                 "if p.grad is None:\n                    continue",
                 "if p.grad is None:\n                    return loss",
             ),
-            form(
-                "if p.grad is None:\n                    continue",
-                "if p.grad is None:\n                    break",
-            ),
         ),
         shows="a frozen parameter before another",
     ),
@@ -1292,18 +1288,6 @@ CONTRACT: list[Mistake] = [
             ),
         ),
         shows="a frozen parameter",
-    ),
-    Mistake(
-        "infinite-as-none",
-        ALL,
-        "A gradient that is not finite counts as a missing one, or is made finite: nobody will see "
-        "that training has failed.",
-        "Who should hear of it?",
-        (
-            form("if p.grad is None:", "if p.grad is None or not p.grad.isfinite().all():"),
-            form("g = -p.grad if", "p.grad.nan_to_num_()\n                g = -p.grad if"),
-        ),
-        shows="an infinite gradient",
     ),
     Mistake(
         "closure-ignored",

@@ -179,8 +179,6 @@ def bank(optimizer: str, seed: int) -> Bank:
                   missing.with_zero_gradient(4, 1)),
             Probe("no first gradient", "plain", main | _DECAY,
                   schedule.without_gradient(1, 0)),
-            probe("an infinite gradient", "infinite gradient",
-                  schedule.part(1, 2, schedule.starts)),
         ),
         "gradients": (
             probe("gradients written in place", "plain",

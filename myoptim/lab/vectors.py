@@ -34,6 +34,8 @@ _NOT_OF_THE_RULE = ("foreach", "fused", "capturable", "differentiable", "decoupl
 _STEPS = 8
 _LR_CHANGE_AFTER, _LR_FACTOR = 4, 0.4
 _MISSING = ((1, "c"), (3, "b"))
+_ZERO = ((6, "b"),)
+"""A gradient of zeros says something else than a missing one."""
 _JOINS = {"late": 3}
 """The step from which a parameter takes part, as a group of its own."""
 _GROUPS = (("a", "c"), ("b",), ("late",))
@@ -229,6 +231,8 @@ def _prescribed(dtype: torch.dtype) -> tuple[dict[str, Tensor], list[dict[str, T
     ]
     for step, name in _MISSING:
         rows[step - 1][name] = None
+    for step, name in _ZERO:
+        rows[step - 1][name] = torch.zeros(SHAPES[name], dtype=dtype)
     for name, first in _JOINS.items():
         for row in rows[: first - 1]:
             row[name] = None
