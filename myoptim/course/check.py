@@ -165,7 +165,11 @@ def judge(outcome: Outcome, file: str, optimizer: str, settings: Settings, seed:
             results["policy"].diagnosis = Diagnosis(("delegates",))
     else:
         verdict.notes = list(_notes(outcome, optimizer))
-        _Judgement(outcome, bank(optimizer, seed), settings, results).all()
+        try:
+            _Judgement(outcome, bank(optimizer, seed), settings, results).all()
+        except Exception as error:  # a fault of ours is not to take the others' grades with it
+            told = f"{type(error).__name__}: {error}"
+            _refuse(results, "run", f"not graded: the checker itself fails on this file ({told})")
     return verdict
 
 

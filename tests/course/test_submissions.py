@@ -1,6 +1,7 @@
 import pytest
 from course import in_process, wrong
 
+from myoptim.course import check
 from myoptim.course.check import explanation
 
 SEEDS = (3, 4)
@@ -132,3 +133,54 @@ def test_hints_give_no_more_than_the_teacher_allows(hints):
     assert ("no-eps" in told) == (hints == "name")
     assert ("Send a zero gradient." in told) == (hints != "none")
     assert "first difference" in told
+
+
+def test_a_fault_of_the_checker_is_said_of_the_file_and_ends_nothing(monkeypatch):
+    def stumble(self):
+        raise RuntimeError("stumbled")
+
+    monkeypatch.setattr(check._Judgement, "all", stumble)
+    verdict = in_process.verdict(wrong.right("adam_inplace"), "Adam")
+    assert not verdict.passed
+    assert (
+        "not graded: the checker itself fails on this file (RuntimeError: stumbled)"
+        in verdict.reason
+    )
+
+
+TWO_GROUPS_AT_FAULT = """
+import torch
+from torch.optim import Optimizer
+
+class Adagrad(Optimizer):
+    def __init__(self, params, lr=1e-2, lr_decay=0, eps=1e-10):
+        super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        for group in self.param_groups:
+            if closure is not None:
+                with torch.enable_grad():
+                    loss = closure()
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["step"], state["sum"] = 0, torch.zeros_like(p)
+                group["lr"] = group["lr"] / (1 + state["step"] * group["lr_decay"] + 0.01)
+                state["step"] += 1
+                state["sum"] += p.grad ** 2
+                p -= group["lr"] * p.grad / (state["sum"].sqrt() + group["eps"])
+        return loss
+"""
+
+
+def test_a_rule_without_a_name_in_which_parameters_disturb_each_other():
+    """What a missing gradient changes is then compared with nothing, instead of with tensors."""
+    verdict = in_process.verdict(TWO_GROUPS_AT_FAULT, "Adagrad")
+    failed = {result.criterion: result for result in verdict.failures}
+    assert "rule" in failed
+    assert "the checker itself" not in verdict.reason
+    assert failed["closure"].diagnosis.ids == ("closure-repeated",)
