@@ -359,10 +359,16 @@ def bench(
         progress: wraps the range of pairs of a size and an optimizer.
 
     Raises:
-        UsageError: a name is unknown, a number is out of range, there is no such device, or
-            nothing can be compiled here.
+        UsageError: a name is unknown, an optimizer takes other tensors than the sizes have, a
+            number is out of range, there is no such device, or nothing can be compiled here.
     """
     optimizers = _known("optimizer", optimizers or _timed(), myoptim.OPTIMIZERS)
+    for name in optimizers:
+        if name not in _takers():
+            raise UsageError(
+                f"{name} cannot be timed: the sizes have vectors and dense gradients, and no "
+                f"closure. These can: {', '.join(_takers())}"
+            )
     sizes = _known("size", sizes, SIZES)
     where = _check_device(device)
     _check_at_least_one("repeats", repeats)
@@ -391,12 +397,17 @@ def _known(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list
 
 
 def _timed() -> list[str]:
-    return [
-        name
-        for name in takers_of_vectors()
-        if declaration_of(cls := myoptim.OPTIMIZERS[name]).twin is not None
-        and inspect.signature(cls.step).parameters["closure"].default is None
-    ]
+    ours = myoptim.OPTIMIZERS
+    return [name for name in _takers() if declaration_of(ours[name]).twin is not None]
+
+
+def _takers() -> list[str]:
+    """The names of ours that can make a step on the sizes."""
+
+    def needs_closure(cls: type) -> bool:
+        return inspect.signature(cls.step).parameters["closure"].default is not None  # pyright: ignore
+
+    return [name for name in takers_of_vectors() if not needs_closure(myoptim.OPTIMIZERS[name])]
 
 
 def _check_device(name: str) -> torch.device:

@@ -375,3 +375,9 @@ def test_on_cuda():
     report = json.loads(result.stdout)
     assert report["device"] == torch.cuda.get_device_name()
     assert report["memory"][0]["torch"] > 0
+
+
+@pytest.mark.parametrize("name", ["Muon", "SparseAdam", "LBFGS"])
+def test_what_does_not_fit_the_sizes_is_refused_before_anything_is_measured(name):
+    with pytest.raises(UsageError, match=f"{name} cannot be timed: .* These can: SGD, "):
+        bench(["SGD", name], ["160MB"])
