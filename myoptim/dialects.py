@@ -298,12 +298,10 @@ def paper_adafactor(
     step_size = scale * relative_step(lr, step, rate)  #                α = a STEP(η, t)
     square = grad.square().add_(eps1)  #                                s = g² + ε₁
     if row_var is not None and col_var is not None:
-        row_var.lerp_(
-            square.mean(dim=-1, keepdim=True), weight
-        )  #     R ← (1 − w) R + w mean(s, −1)
-        col_var.lerp_(
-            square.mean(dim=-2, keepdim=True), weight
-        )  #     C ← (1 − w) C + w mean(s, −2)
+        of_rows = square.mean(dim=-1, keepdim=True)  #                  x = mean(s, −1)
+        row_var.lerp_(of_rows, weight)  #                               R ← (1 − w) R + w x
+        of_columns = square.mean(dim=-2, keepdim=True)  #               y = mean(s, −2)
+        col_var.lerp_(of_columns, weight)  #                            C ← (1 − w) C + w y
         mean = row_var.mean(dim=-2, keepdim=True)  #                    r = mean(R, −2)
         estimate = row_var.div(mean) @ col_var  #                       v̂ = (R / r) @ C
     else:

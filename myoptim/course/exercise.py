@@ -284,11 +284,14 @@ class _Run:
     def build(self, params: Any) -> Any:
         return self.cls(params, **self.arguments(self.probe.hyper))
 
+    def fresh_parameters(self) -> list[torch.nn.Parameter]:
+        """Parameters of their own, at the start values of the probe."""
+        return [torch.nn.Parameter(p.clone()) for p in self.probe.schedule.starts]
+
     def takes_groups(self) -> bool:
         """Whether an optimizer can be built of two groups."""
-        parameters = [torch.nn.Parameter(p.clone()) for p in self.probe.schedule.starts]
         try:
-            groups = [{"params": [p]} for p in parameters]
+            groups = [{"params": [p]} for p in self.fresh_parameters()]
             return hasattr(self.build(groups), "param_groups")
         except Exception:
             return False
@@ -299,7 +302,7 @@ class _Run:
         Raises:
             NotOffered: it lacks one of the attributes.
         """
-        optimizer = self.build([torch.nn.Parameter(p.clone()) for p in self.probe.schedule.starts])
+        optimizer = self.build(self.fresh_parameters())
         for attribute in attributes:
             if not hasattr(optimizer, attribute):
                 raise NotOffered(f"the class has no {attribute}")
@@ -422,7 +425,7 @@ def _plain(run: _Run) -> Iterator[None]:
 
 def _changed_lr(run: _Run) -> Iterator[None]:
     """The schedule changes the lr, where the optimizer lets it."""
-    optimizer = run.build([torch.nn.Parameter(p.clone()) for p in run.probe.schedule.starts])
+    optimizer = run.build(run.fresh_parameters())
     if not hasattr(optimizer, "param_groups") and not hasattr(optimizer, "lr"):
         raise NotOffered("the class has neither param_groups nor an attribute lr")
     yield from _plain(run)
@@ -523,7 +526,7 @@ def _closure(run: _Run) -> Iterator[None]:
     facts = run.record.facts
     facts |= {"closure calls": 0, "closure grad": False, "closure loss": "nothing"}
     schedule = run.probe.schedule
-    parameters = [torch.nn.Parameter(p.clone()) for p in schedule.starts]
+    parameters = run.fresh_parameters()
     groups = [{"params": parameters[:1]}, {"params": parameters[1:]}]
     optimizer = run.build(groups if run.takes_groups() else parameters)
     for row in schedule.gradients[:2]:

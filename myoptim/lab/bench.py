@@ -363,11 +363,12 @@ def bench(
             number is out of range, there is no such device, or nothing can be compiled here.
     """
     optimizers = _known("optimizer", optimizers or _timed(), myoptim.OPTIMIZERS)
+    takers = _takers()
     for name in optimizers:
-        if name not in _takers():
+        if name not in takers:
             raise UsageError(
                 f"{name} cannot be timed: the sizes have vectors and dense gradients, and no "
-                f"closure. These can: {', '.join(_takers())}"
+                f"closure. These can: {', '.join(takers)}"
             )
     sizes = _known("size", sizes, SIZES)
     where = _check_device(device)
