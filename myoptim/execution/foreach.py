@@ -9,7 +9,8 @@ most of Python's part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -42,20 +43,22 @@ def copy_each(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
 def by_rows(method: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
     """A method of tensors carried out on one tensor of the lists after the other."""
 
-    def over(first: Sequence[Tensor], *others: Any, **named: Any) -> list[Tensor]:
+    def over(tensors: Sequence[Tensor], *others: Any, **named: Any) -> list[Tensor]:
+        columns = [tensors, *map(_for_each, others)]
+        if not named:
+            return list(map(method, *columns))
+        values = zip(*map(_for_each, named.values()), strict=False)
         return [
-            method(
-                tensor,
-                *[other.tensors[i] if isinstance(other, TensorList) else other for other in others],
-                **{
-                    key: other.tensors[i] if isinstance(other, TensorList) else other
-                    for key, other in named.items()
-                },
-            )
-            for i, tensor in enumerate(first)
+            method(*row, **dict(zip(named, given, strict=True)))
+            for *row, given in zip(*columns, values, strict=False)
         ]
 
     return over
+
+
+def _for_each(operand: Any) -> Iterable[Any]:
+    """An operand for each tensor of the lists: its own one, or the same number."""
+    return operand.tensors if isinstance(operand, TensorList) else itertools.repeat(operand)
 
 
 def _unary(kernel: Callable[..., Any], in_place: bool) -> Callable[..., Any]:
