@@ -105,7 +105,7 @@ def _page(report: Report) -> str:
 
 
 def _sizes(report: Report) -> Table:
-    from myoptim.lab.bench import SIZES
+    from myoptim.lab.workloads import SIZES
 
     measured = {name: SIZES[name] for name in dict.fromkeys(m.size for m in report.memory)}
     rows = [

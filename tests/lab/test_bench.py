@@ -10,8 +10,10 @@ import myoptim
 from myoptim.cli import app
 from myoptim.execution import fused
 from myoptim.lab import bench as lab
-from myoptim.lab.bench import COLUMNS, FEWEST_ROUNDS, SIZES, Memory, Report, Timing, bench
+from myoptim.lab import workloads
+from myoptim.lab.bench import COLUMNS, FEWEST_ROUNDS, Memory, Report, Timing, bench
 from myoptim.lab.errors import UsageError
+from myoptim.lab.workloads import SIZES
 from myoptim.optimizer import Optimizer as OurOptimizer
 
 CPU = torch.device("cpu")
@@ -61,9 +63,11 @@ def test_every_size_is_known():
 
 def test_models_are_laid_out_as_the_published_ones():
     """At their published widths, the published numbers of parameters of ResNet-50 and GPT-2."""
-    resnet = lab.Size("", lab._conv_net(width=64, blocks=(3, 4, 6, 3), classes=1000))
+    resnet = workloads.Size("", workloads._conv_net(width=64, blocks=(3, 4, 6, 3), classes=1000))
     assert (len(resnet.shapes), resnet.elements) == (161, 25_557_032)
-    gpt2 = lab.Size("", lab._transformer(width=768, layers=12, vocabulary=50_257, context=1024))
+    gpt2 = workloads.Size(
+        "", workloads._transformer(width=768, layers=12, vocabulary=50_257, context=1024)
+    )
     assert (len(gpt2.shapes), gpt2.elements) == (148, 124_439_808)
 
 
@@ -266,7 +270,9 @@ def test_memory_alone():
 
 
 def test_a_size_that_is_not_timed(monkeypatch):
-    monkeypatch.setitem(SIZES, "160MB", lab.Size("a smaller one", [(2_000_000,)], timed=False))
+    monkeypatch.setitem(
+        SIZES, "160MB", workloads.Size("a smaller one", [(2_000_000,)], timed=False)
+    )
     report = bench(["Adam"], ["scalars", "160MB"], repeats=1, fused=False)
     assert [timing.size for timing in report.timings] == ["scalars"]
     assert [memory.size for memory in report.memory] == ["scalars", "160MB"]

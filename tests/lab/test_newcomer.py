@@ -9,11 +9,11 @@ from newcomer import Newcomer
 import myoptim
 from myoptim.lab import bench as lab
 from myoptim.lab import plots
-from myoptim.lab.bench import SIZES
 from myoptim.lab.compare import compare
 from myoptim.lab.problems import PROBLEMS, get_problem
 from myoptim.lab.race import line_up, race
 from myoptim.lab.trace import trace
+from myoptim.lab.workloads import SIZES
 
 
 @pytest.fixture(autouse=True)
