@@ -59,7 +59,7 @@ def bench(
     and the ratio of ours to torch's (below 1: ours is faster): default to default, and ours fused
     to torch's best, which is its fused kernel or, where it has none, the better of its default and
     foreach. Also measures the memory that a default step takes beyond parameters, gradients and
-    state.
+    state. Muon gets the matrices of a size, SparseAdam sparse gradients, LBFGS a closure.
 
     Example: myoptim bench --optimizers Adam,SGD --sizes mlp,large
 
@@ -116,10 +116,10 @@ def _sizes(report: Report) -> Table:
 
 
 def _pivot(cells: dict[tuple[str, str], str]) -> Table:
-    """A row for each size, a column for each optimizer."""
+    """A row for each size, a column for each optimizer; empty where it takes nothing of it."""
     sizes = dict.fromkeys(size for size, _ in cells)
     optimizers = dict.fromkeys(optimizer for _, optimizer in cells)
-    rows = [[size, *(cells[size, name] for name in optimizers)] for size in sizes]
+    rows = [[size, *(cells.get((size, name), "") for name in optimizers)] for size in sizes]
     return ["size", *optimizers], rows
 
 

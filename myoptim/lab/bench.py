@@ -32,10 +32,9 @@ from torch.profiler import ProfilerActivity, profile
 import myoptim
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.race import versions
-from myoptim.lab.resolve import takers_of_vectors
 from myoptim.lab.tables import as_html
 from myoptim.lab.values import counted
-from myoptim.lab.workloads import SIZES, Size
+from myoptim.lab.workloads import SIZES, Size, fitting, make_params, step_of
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
 
@@ -277,9 +276,10 @@ def bench(
     """Measure a step of each optimizer on each size, ours beside torch's.
 
     Args:
-        optimizers: names of `myoptim.OPTIMIZERS`; by default all that torch has too, that take
-            vectors and whose step takes no closure, which would be most of its time.
-        sizes: names of `SIZES`; by default all.
+        optimizers: names of `myoptim.OPTIMIZERS`; by default all that torch has too.
+        sizes: names of `SIZES`; by default all. Of each an optimizer gets what it takes: Muon the
+            matrices, SparseAdam sparse gradients, LBFGS what is small, with a closure whose time
+            is part of the step. A size of which it takes nothing is left out.
         device: "cpu" or "cuda".
         threads: that torch uses on a CPU; by default as many as it is set to.
         repeats: the most rounds for a size and an optimizer; each column makes a step per round.
@@ -289,18 +289,20 @@ def bench(
         progress: wraps the range of pairs of a size and an optimizer.
 
     Raises:
-        UsageError: a name is unknown, an optimizer takes other tensors than the sizes have, a
-            number is out of range, there is no such device, or nothing can be compiled here.
+        UsageError: a name is unknown, an optimizer takes nothing of any of the sizes, a number is
+            out of range, there is no such device, or nothing can be compiled here.
     """
-    optimizers = _known("optimizer", optimizers or _timed(), myoptim.OPTIMIZERS)
-    takers = _takers()
-    for name in optimizers:
-        if name not in takers:
-            raise UsageError(
-                f"{name} cannot be timed: the sizes have vectors and dense gradients, and no "
-                f"closure. These can: {', '.join(takers)}"
-            )
+    optimizers = _known("optimizer", optimizers or _with_twin(), myoptim.OPTIMIZERS)
     sizes = _known("size", sizes, SIZES)
+    cells = list(itertools.product(sizes, optimizers))
+    cells = [(size, name) for size, name in cells if fitting(myoptim.OPTIMIZERS[name], SIZES[size])]
+    for name in optimizers:
+        if name not in {optimizer for _, optimizer in cells}:
+            fit = [size for size in SIZES if fitting(myoptim.OPTIMIZERS[name], SIZES[size])]
+            raise UsageError(
+                f"{name} takes no parameters of the sizes {', '.join(sizes)}; allowed for it are "
+                f"{', '.join(fit)}"
+            )
     where = _check_device(device)
     _check_at_least_one("repeats", repeats)
     _check_at_least_one("threads", threads)
@@ -309,7 +311,6 @@ def bench(
 
     timings: list[Timing] = []
     memory: list[Memory] = []
-    cells = list(itertools.product(sizes, optimizers))
     with _threads(threads):
         for i in progress(range(len(cells))):
             size, optimizer = cells[i]
@@ -327,18 +328,9 @@ def _known(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list
     return list(dict.fromkeys(names or known))
 
 
-def _timed() -> list[str]:
+def _with_twin() -> list[str]:
     ours = myoptim.OPTIMIZERS
-    return [name for name in _takers() if declaration_of(ours[name]).twin is not None]
-
-
-def _takers() -> list[str]:
-    """The names of ours that can make a step on the sizes."""
-
-    def needs_closure(cls: type) -> bool:
-        return inspect.signature(cls.step).parameters["closure"].default is not None  # pyright: ignore
-
-    return [name for name in takers_of_vectors() if not needs_closure(myoptim.OPTIMIZERS[name])]
+    return [name for name in ours if declaration_of(ours[name]).twin is not None]
 
 
 def _check_device(name: str) -> torch.device:
@@ -376,20 +368,22 @@ def _describe(device: torch.device) -> str:
 def _time(
     size: str, optimizer: str, device: torch.device, repeats: int, seconds: float, fused: bool
 ) -> Timing:
+    cls = myoptim.OPTIMIZERS[optimizer]
     synchronize = torch.get_device_module(device).synchronize
     taken: dict[str, list[float]] = {}
     first: dict[str, float] = {}
     for i in range(SET_UPS):
-        columns = _columns(myoptim.OPTIMIZERS[optimizer], SIZES[size], device, fused)
-        for name, column in columns.items():
-            first.setdefault(name, _warm_up(name, column, synchronize))
+        columns = _columns(cls, SIZES[size], device, fused)
+        steps = {name: step_of(cls, column) for name, column in columns.items()}
+        for name, step in steps.items():
+            first.setdefault(name, _warm_up(name, step, synchronize))
         share = repeats * (i + 1) // SET_UPS - repeats * i // SET_UPS
-        for name, times in _rounds(columns, synchronize, share, seconds / SET_UPS).items():
+        for name, times in _rounds(steps, synchronize, share, seconds / SET_UPS).items():
             taken.setdefault(name, []).extend(times)
-        del columns  # before the next are made
+        del columns, steps  # before the next are made
     medians = {name: statistics.median(times) for name, times in taken.items()}
     compiling = None
-    if fused:
+    if "ours fused" in first:
         compiling = max(0.0, first["ours fused"] - WARM_UP * medians["ours fused"])
     return Timing(size, optimizer, len(taken["ours"]), medians, compiling)
 
@@ -424,47 +418,30 @@ def _columns(
                 make[f"torch {flag}"] = functools.partial(twin, **{flag: True})
     order = list(make)
     _shuffle(order)
-    made = {name: make[name](_params(size, device)) for name in order}
+    made = {name: make[name](make_params(cls, size, device)) for name in order}
     return {name: made[name] for name in make}
 
 
-def _params(size: Size, device: torch.device) -> list[torch.Tensor]:
-    """Random parameters with random gradients, the same at every call.
-
-    Steps leave the gradients as they are, but for torch's foreach SGD with Nesterov's momentum,
-    which adds the momentum to them; they grow until they are infinite, which costs no time.
-    """
-    generator = torch.Generator(device).manual_seed(0)
-    params: list[torch.Tensor] = []
-    for shape in size.shapes:
-        param = torch.randn(shape, generator=generator, device=device).requires_grad_()
-        param.grad = torch.randn(shape, generator=generator, device=device)
-        params.append(param)
-    return params
-
-
-def _warm_up(
-    column: str, optimizer: torch.optim.Optimizer, synchronize: Callable[[], None]
-) -> float:
+def _warm_up(column: str, step: Callable[[], Any], synchronize: Callable[[], None]) -> float:
     """Make the first steps; the seconds that they take together."""
     try:
-        return sum(_step_seconds(optimizer, synchronize) for _ in range(WARM_UP))
+        return sum(_seconds(step, synchronize) for _ in range(WARM_UP))
     except RuntimeError as error:
         if column != "ours fused":
             raise
         raise UsageError(f"{error} Leave it out with --no-fused.") from error
 
 
-def _step_seconds(optimizer: torch.optim.Optimizer, synchronize: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], Any], synchronize: Callable[[], None]) -> float:
     synchronize()
     start = time.perf_counter()
-    optimizer.step()
+    step()
     synchronize()
     return time.perf_counter() - start
 
 
 def _rounds(
-    columns: dict[str, torch.optim.Optimizer],
+    steps: dict[str, Callable[[], Any]],
     synchronize: Callable[[], None],
     repeats: int,
     seconds: float,
@@ -475,15 +452,15 @@ def _rounds(
     a state that costs the next one time, and that must not always be the same one. Garbage is
     collected as in training: the containers that a step makes are part of its cost.
     """
-    taken: dict[str, list[float]] = {name: [] for name in columns}
-    order = list(columns)
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    order = list(steps)
     end = time.perf_counter() + seconds
     for done in range(repeats):
         if done >= FEWEST_ROUNDS and time.perf_counter() > end:
             break
         _shuffle(order)
         for name in order:
-            taken[name].append(_step_seconds(columns[name], synchronize))
+            taken[name].append(_seconds(steps[name], synchronize))
     return taken
 
 
@@ -494,10 +471,11 @@ def _measure_memory(size: str, optimizer: str, device: torch.device) -> Memory:
     cls: Any = myoptim.OPTIMIZERS[optimizer]
 
     def peak(make: Callable[..., torch.optim.Optimizer]) -> int:
-        made = make(_params(SIZES[size], device))
+        made = make(make_params(cls, SIZES[size], device))
+        step = step_of(cls, made)
         for _ in range(WARM_UP):
-            made.step()
-        return peak_bytes(made.step, device)
+            step()
+        return peak_bytes(step, device)
 
     twin = _twin(cls)
     return Memory(size, optimizer, peak(cls), None if twin is None else peak(twin))

@@ -1,10 +1,18 @@
-"""The parameters of common models, as shapes, to step on without training anything."""
+"""What is stepped where no model is trained: the parameters of common models, as shapes, and what
+an optimizer takes of them, with gradients of the kind that it asks for."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from myoptim.optimizer import declaration_of
 
 Shape = tuple[int, ...]
 
@@ -75,3 +83,90 @@ SIZES = {
     "many": Size("2,000 tensors of 100", [(100,)] * 2000),
     "160MB": Size("one tensor of 160 MB", [(40_000_000,)], timed=False),
 }
+
+
+#: The most elements for an optimizer that calls a closure: it keeps up to two hundred vectors of
+#: all parameters, and goes over each of them several times a step.
+MOST_WITH_CLOSURE = 1_000_000
+
+#: A sparse gradient has every tenth row, as an embedding's has those of the words that came up.
+SPARSE_ROWS = 10
+
+
+def needs_closure(cls: Any) -> bool:
+    """Whether a step is nothing without a closure that evaluates the model."""
+    return inspect.signature(cls.step).parameters["closure"].default is not None
+
+
+def fitting(cls: Any, size: Size) -> list[Shape]:
+    """The shapes of a size that an optimizer takes; none if it does not fit."""
+    if needs_closure(cls) and size.elements > MOST_WITH_CLOSURE:
+        return []
+    check = declaration_of(cls).parameters
+
+    def takes(shape: Shape) -> bool:
+        try:
+            if check is not None:
+                check(0, [torch.empty(shape, device="meta")])
+        except ValueError:
+            return False
+        return True
+
+    return list(filter(takes, size.shapes))
+
+
+def make_params(cls: Any, size: Size, device: torch.device) -> list[Tensor]:
+    """Random parameters that an optimizer takes with random gradients, the same at every call.
+
+    Steps leave the gradients as they are, but for torch's foreach SGD with Nesterov's momentum,
+    which adds the momentum to them; they grow until they are infinite, which costs no time.
+    """
+    sparse = declaration_of(cls).sparse == "only"
+    generator = torch.Generator(device).manual_seed(0)
+    params: list[Tensor] = []
+    for shape in fitting(cls, size):
+        param = torch.randn(shape, generator=generator, device=device).requires_grad_()
+        grad = torch.randn(shape, generator=generator, device=device)
+        param.grad = _some_rows(grad) if sparse else grad
+        params.append(param)
+    return params
+
+
+def _some_rows(grad: Tensor) -> Tensor:
+    """A sparse gradient with some of the rows."""
+    rows = torch.arange(0, len(grad), SPARSE_ROWS, device=grad.device)
+    sparse = torch.sparse_coo_tensor(rows[None], grad[rows], grad.shape, check_invariants=False)
+    return sparse.coalesce()
+
+
+def step_of(cls: Any, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+    """What makes a step of an optimizer whose parameters have gradients; `cls` is ours of it."""
+    if not needs_closure(cls):
+        return optimizer.step
+    return _step_with_closure(optimizer)
+
+
+def _step_with_closure(optimizer: Any) -> Callable[[], Any]:
+    """A step on the loss Σ hᵢ (θᵢ − cᵢ)² / 2, of which h are the absolute gradients at first.
+
+    No step is done with it: before each, c goes to its opposite, as a new batch would move it.
+    """
+    params: list[Any] = optimizer.param_groups[0]["params"]
+    curvatures = [param.grad.abs() for param in params]
+    minimum = [param.detach().clone() for param in params]
+
+    @torch.no_grad()
+    def closure() -> Tensor:
+        loss = params[0].new_zeros(())
+        for param, h, c in zip(params, curvatures, minimum, strict=True):
+            distance = param - c
+            torch.mul(h, distance, out=param.grad)
+            loss += (param.grad * distance).sum() / 2
+        return loss
+
+    def step() -> None:
+        for c in minimum:
+            c.neg_()
+        optimizer.step(closure)
+
+    return step

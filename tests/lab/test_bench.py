@@ -1,5 +1,7 @@
 """The bench: what is measured, in which order, and what is made of the figures."""
 
+import functools
+import itertools
 import json
 
 import pytest
@@ -13,7 +15,7 @@ from myoptim.lab import bench as lab
 from myoptim.lab import workloads
 from myoptim.lab.bench import COLUMNS, FEWEST_ROUNDS, Memory, Report, Timing, bench
 from myoptim.lab.errors import UsageError
-from myoptim.lab.workloads import SIZES
+from myoptim.lab.workloads import SIZES, fitting, make_params, step_of
 from myoptim.optimizer import Optimizer as OurOptimizer
 
 CPU = torch.device("cpu")
@@ -91,39 +93,62 @@ def test_columns_that_do_not_exist_are_left_out():
 
 
 @pytest.mark.usefixtures("nothing_compiled")
-@pytest.mark.parametrize("optimizer", lab._timed())
+@pytest.mark.parametrize("optimizer", lab._with_twin())
 def test_columns_make_the_same_steps_each_on_its_own_parameters(optimizer):
     """All columns are the same algorithm at the same settings, the momentum of SGD included."""
-    columns = lab._columns(myoptim.OPTIMIZERS[optimizer], SIZES["scalars"], CPU, fused=True)
+    cls = myoptim.OPTIMIZERS[optimizer]
+    size = next(size for size in SIZES.values() if fitting(cls, size))
+    columns = lab._columns(cls, size, CPU, fused=True)
     params = [column.param_groups[0]["params"] for column in columns.values()]
     for column, of_column in zip(columns.values(), params, strict=True):
+        step = step_of(cls, column)
+        grads = [param.grad.clone() for param in of_column]
         for factor in (1.0, -0.5, 3.0):
-            for param in of_column:
-                param.grad.fill_(factor)  # torch's foreach changes it with Nesterov's momentum
-            column.step()
+            for param, grad in zip(of_column, grads, strict=True):
+                param.grad = grad * factor  # torch's foreach changes it with Nesterov's momentum
+            step()
     for others in params[1:]:
         torch.testing.assert_close(others, params[0])
-    tensors = [tensor for column in params for param in column for tensor in (param, param.grad)]
+    tensors = [param for column in params for param in column]
+    tensors += [param.grad for param in tensors if not param.grad.is_sparse]
     assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
+
+
+# What an optimizer takes ------------------------------------------------------------------------
+
+
+def test_an_optimizer_gets_of_a_size_what_it_takes():
+    def shapes(name, size):
+        return fitting(myoptim.OPTIMIZERS[name], SIZES[size])
+
+    assert shapes("Adam", "mlp") == SIZES["mlp"].shapes
+    assert shapes("Muon", "mlp") == [(256, 784), (128, 256), (10, 128)]
+    assert shapes("Muon", "many") == []
+    assert shapes("LBFGS", "many") == SIZES["many"].shapes
+    assert shapes("LBFGS", "transformer") == []  # two hundred vectors of 47 MB
+    table, bias, *_ = make_params(myoptim.SparseAdam, SIZES["mlp"], CPU)
+    assert (table.grad._nnz(), bias.grad._nnz()) == (26, 26)  # of 256 every tenth
+
+
+def test_a_step_with_a_closure_is_never_at_the_minimum():
+    """At the minimum LBFGS would have nothing to do, and the time would be the closure's."""
+    optimizer = myoptim.LBFGS(make_params(myoptim.LBFGS, SIZES["mlp"], CPU))
+    step = step_of(myoptim.LBFGS, optimizer)
+    calls = []
+    for _ in range(10):
+        step()
+        (state,) = optimizer.state.values()
+        calls.append(state["func_evals"])
+    assert all(after - before >= 10 for before, after in itertools.pairwise(calls))
 
 
 # Rounds -----------------------------------------------------------------------------------------
 
 
-class Recorder:
-    """Says when it made a step."""
-
-    def __init__(self, name, calls):
-        self.name, self.calls = name, calls
-
-    def step(self):
-        self.calls.append(self.name)
-
-
 def rounds_of(names, repeats, seconds):
     calls = []
-    columns = {name: Recorder(name, calls) for name in names}
-    taken = lab._rounds(columns, lambda: None, repeats, seconds)
+    steps = {name: functools.partial(calls.append, name) for name in names}
+    taken = lab._rounds(steps, lambda: None, repeats, seconds)
     return calls, taken
 
 
@@ -370,7 +395,7 @@ def test_no_compiler(monkeypatch):
 
     monkeypatch.setattr(myoptim.SGD, "step", broken)
     with pytest.raises(UsageError, match=r"no compiler\. Leave it out with --no-fused"):
-        lab._warm_up("ours fused", myoptim.SGD([torch.ones(1)]), lambda: None)
+        lab._warm_up("ours fused", myoptim.SGD([torch.ones(1)]).step, lambda: None)
 
 
 @pytest.mark.gpu
@@ -383,7 +408,13 @@ def test_on_cuda():
     assert report["memory"][0]["torch"] > 0
 
 
-@pytest.mark.parametrize("name", ["Muon", "SparseAdam", "LBFGS"])
-def test_what_does_not_fit_the_sizes_is_refused_before_anything_is_measured(name):
-    with pytest.raises(UsageError, match=f"{name} cannot be timed: .* These can: SGD, "):
-        bench(["SGD", name], ["160MB"])
+def test_an_optimizer_that_takes_nothing_of_the_sizes_is_refused_before_anything_is_measured():
+    said = "Muon takes no parameters of the sizes scalars, 160MB; allowed for it are mlp, convnet"
+    with pytest.raises(UsageError, match=said):
+        bench(["SGD", "Muon"], ["scalars", "160MB"])
+
+
+def test_a_size_that_does_not_fit_is_left_out():
+    report = bench(["SGD", "Muon"], ["scalars", "mlp"], times=False)
+    cells = [(memory.size, memory.optimizer) for memory in report.memory]
+    assert cells == [("scalars", "SGD"), ("mlp", "SGD"), ("mlp", "Muon")]
