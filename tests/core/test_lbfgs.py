@@ -1,6 +1,7 @@
 """What L-BFGS does where torch's fails."""
 
 import copy
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from myoptim import LBFGS
 
-WOLFE = {"line_search_fn": "strong_wolfe", "max_iter": 3}
+SEARCH: dict[str, Any] = {"line_search_fn": "strong_wolfe"}
+WOLFE = {**SEARCH, "max_iter": 3}
 
 
 def ravine(x: Tensor) -> Tensor:
@@ -112,3 +114,24 @@ def test_after_loading_nothing_is_shared() -> None:
 def test_an_unknown_line_search(name: Any) -> None:
     with pytest.raises(ValueError, match=r"only 'strong_wolfe' is supported.*allowed"):
         started(torch.zeros(2), line_search_fn=name)
+
+
+def test_a_loss_that_is_nan_where_the_line_search_may_stop() -> None:
+    """torch then looks for the lower end of a bracket that has one end."""
+
+    def step(cls: Any) -> Tensor:
+        x = torch.ones(2, requires_grad=True)
+        optimizer = cls([x], lr=0.5, max_iter=1, max_eval=5, **SEARCH)
+        values = iter([(1.0, 1.0), (math.nan, 0.0)])
+
+        def closure() -> Tensor:
+            loss, slope = next(values)
+            x.grad = torch.full_like(x, slope)
+            return torch.tensor(loss)
+
+        optimizer.step(closure)
+        return x.detach()
+
+    with pytest.raises(IndexError):
+        step(torch.optim.LBFGS)
+    assert step(LBFGS).tolist() == [0.75, 0.75]  # 1 - min(1, 1 / 2) * 0.5
