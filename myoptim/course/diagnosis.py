@@ -12,7 +12,7 @@ How many are tried is bounded by number: no diagnosis depends on the clock.
 import ast
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -209,6 +209,7 @@ class Diagnosis:
         edits: edits of the rule with which it does what the submission does, beside `ids`.
         alike: how many further edits do the same.
         sure: what the edits were compared with, in words.
+        where: the option with which alone it is so, where without it all is right.
     """
 
     ids: tuple[str, ...] = ()
@@ -219,6 +220,7 @@ class Diagnosis:
     edits: tuple[Edit, ...] = ()
     alike: int = 0
     sure: str = ""
+    where: str = ""
 
     def __str__(self) -> str:
         if not self.ids and not self.edits:
@@ -227,7 +229,8 @@ class Diagnosis:
         names = (" and " if self.together else " or ").join(self.ids)
         texts = [f"at least {names}" if self.hidden else names] if names else []
         texts += [f"as if {edit.words}" for edit in self.edits]
-        return ", and ".join(texts)
+        where = f", with {self.where} only" if self.where else ""
+        return ", and ".join(texts) + where
 
     @property
     def lines(self) -> list[str]:
@@ -315,6 +318,9 @@ def diagnose(
     edited_once = search.one_edit()
     if edited_once is not None:
         return edited_once
+    branch = _in_branch(examination, base, probes, others)
+    if branch is not None:
+        return branch, None
     pair = _pair(examination, base, probes)
     if pair is not None:
         return Diagnosis(tuple(dict.fromkeys(pair.ids[len(base.ids) :])), together=True), pair
@@ -323,6 +329,30 @@ def diagnose(
         return edited_twice
     begins, shape = _begins(examination, base, probes)
     return Diagnosis(begins=begins, shape=shape), None
+
+
+OPTIONS = ("centered", "nesterov", "amsgrad", "maximize", "momentum", "weight_decay")
+"""What a rule may have a branch for."""
+
+
+def _in_branch(
+    examination: Examination, base: Candidate, probes: Sequence[Probe], others: Sequence[Probe]
+) -> Diagnosis | None:
+    """What explains a submission that is right wherever an option is off."""
+    for option in OPTIONS:
+        on = [probe for probe in probes if probe.hyper.get(option)]
+        off = [probe for probe in probes if not probe.hyper.get(option)]
+        if not (on and examination.run(off) and examination.explains(base, off)):
+            continue
+        found = examination.explained_by(with_mistake(base, RULE), on)
+        if len(found) > 1:
+            found = examination.explained_by(found, others) or found
+        if found:
+            return Diagnosis(tuple(one.ids[-1] for one in found), where=option)
+        edited_once = _Search(examination, base, on).one_edit()
+        if edited_once is not None:
+            return replace(edited_once[0], where=option)
+    return None
 
 
 class _Search:

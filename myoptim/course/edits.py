@@ -130,6 +130,9 @@ _AROUND_TENSOR = {
     RARE: (
         "E.norm()", "E.mean()", "E.sum()", "E.max()", "E.abs().max()", "E.abs().mean()",
         "(E * E).mean()", "(E * E).mean().sqrt()", "(E * E).sum()", "E * E.abs()", "E ** 4",
+        "E.mean(-1, keepdim=True)", "E.mean(-1, keepdim=True) if p.dim() > 1 else E",
+        "E * (1 / E.norm()).clamp(max=1)", "E * (5 / E.norm()).clamp(max=1)",
+        "E * (10 / E.norm()).clamp(max=1)", "E.clamp(-5, 5)", "E.clamp(-10, 10)",
         "E / E.norm()", "E / E.abs().max()", "E / E.mean()", "E - E.mean()", "E.clamp(-1, 1)",
         "E.clamp(min=0)", "E / age ** 0.5", "E * age ** 0.5", "E / (age + 1)", "E / p.numel()",
         "E * p.numel()", "E / len(p)", "E.half().to(E.dtype)", "E.bfloat16().to(E.dtype)",
@@ -155,13 +158,17 @@ _AROUND_SCALAR = {
         "0 if age == 1 else E", "E if age == 1 else 0", "1 if age == 1 else E",
         "E if age == 1 else 1", "1 - E if age == 1 else E", "1 - (1 - E) ** 0.5",
         "min(E, 1)", "max(E, 1)", "min(E, age / (age + 1))", "min(E, (age - 1) / age)",
+        "min(E, (1 + age) / (10 + age))", "min(E, 1 - 3 / (age + 5))",
         "E * (1 - S)", "E / (1 - S)",
     ),
 }  # fmt: skip
 _SCALAR_WITH_SCALAR = ("E * S", "E / S", "E + S", "E - S", "E ** S", "S ** E")
 _NUMBERS = (0, 1, 2, 0.5, -1)
 _USUAL_NUMBERS = (1e-8, 1e-7, 1e-6, 1e-10, 0.9, 0.99, 0.999, 0.1, 0.01, 0.001)
-_TENSORS = ("torch.zeros_like(p)", "torch.ones_like(p)", "p.grad")
+_TENSORS = (
+    "torch.zeros_like(p)", "torch.ones_like(p)", "p.grad",
+    'p.grad * (-1 if group["maximize"] else 1)',
+)  # fmt: skip
 _SEEDS = (
     "torch.zeros_like(p)", "torch.ones_like(p)", "p.grad.clone()", "p.grad * p.grad",
     "p.grad.abs()", "-p.grad", "p.detach().clone()", "p.detach() * p.detach()",
@@ -172,7 +179,7 @@ _SHRINKS = (
     "P.sub_(E)", "P.add_(E)", "P.mul_(E)", "P.sub_(E * g)", "P.sub_(E * g.abs())",
     "P.sub_(E * P.grad)", "P.sub_(E * P.sign())", "P.sub_(E * P * P)", "P.sub_(E * P.norm())",
     "P.sub_(E * P / P.norm())", "P.sub_(E * P.abs())",
-    "P.sub_(E * P.mean())", "P.mul_(1 - E).clamp_(0)",
+    "P.sub_(E * P.mean())", "P.mul_(1 - E).clamp_(0)", "P.mul_(math.exp(-E))", "P.div_(1 + E)",
 )  # fmt: skip
 """What may be done in place of P.mul_(1 - E)."""
 _CONDITIONS = (
@@ -312,6 +319,8 @@ def _structural(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
             if _value(left) != 1 or isinstance(op, ast.Add | ast.Sub):
                 yield SIMPLE, "{old} is missing", right, left
                 yield SIMPLE, "{old} is missing", left, right
+            if isinstance(op, ast.Add) and scope.is_tensor(left) > scope.is_tensor(right):
+                yield SIMPLE, _FOR, node, fill("E.clamp(min=S)", E=left, S=right)
             for other in _SWITCH.get(type(op), ()):
                 yield SIMPLE, _FOR, node, _binary(left, other(), right)
             if isinstance(op, ast.Sub | ast.Div | ast.Pow):
@@ -419,11 +428,14 @@ def _stale(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
         yield USUAL, "the last step's gradient stands for {old}", node, fill("last")
 
 
-def _decisions(node: ast.expr, _: Scope) -> Iterator[Alternative]:
+def _decisions(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
     """Another condition."""
     if isinstance(node, ast.Compare | ast.BoolOp) or _is_flag(node):
+        told = "the condition is {new}, not {old}"
         for template in ("True", "False", "not E"):
-            yield USUAL, "the condition is {new}, not {old}", node, fill(template, E=node)
+            yield USUAL, told, node, fill(template, E=node)
+        for other in scope.tensors:
+            yield RARE, told, node, fill("E or not X.any()", E=node, X=other)
 
 
 def _alternatives(node: ast.expr, scope: Scope, product: bool) -> Iterator[Alternative]:
@@ -620,12 +632,14 @@ class _Method:
                 "at first, {new}", guard, guard, RARE,
             )  # fmt: skip
         last = self.function.body[-1]
-        texts = [
-            (f'state["{key}"] = {text}', USUAL)
-            for key in self.scope.keys
-            for text in map(ast.unparse, self.scope.tensors)
-            if text != f"state['{key}']"
-        ]
+        stored = "at the end, {new} as it is then is stored as {old}"
+        for key in self.scope.keys:
+            kept = _parsed(f'state["{key}"]')
+            for value in self.scope.tensors:
+                if ast.dump(value) != ast.dump(kept):
+                    statement = ast.parse(f'state["{key}"] = {ast.unparse(value)}').body[0]
+                    yield self.ending(last, statement, stored, kept, value, USUAL)
+        texts: list[tuple[str, int]] = []
         texts += [
             (f'group["{key}"] = {text}', USUAL)
             for key in ("lr",)
@@ -640,11 +654,14 @@ class _Method:
         texts += [("p.clamp_(-1, 1)", RARE), ("p.clamp_(min=0)", RARE)]
         for text, rank in texts:
             statement = ast.parse(text).body[0]
-            body = [*self.function.body, statement]
-            yield Edit(
-                self.function.name, put(self.function, (("body", None),), body), last, statement,
-                "at the end, {new}", statement, statement, rank,
-            )  # fmt: skip
+            yield self.ending(last, statement, "at the end, {new}", statement, statement, rank)
+
+    def ending(
+        self, last: ast.stmt, new: ast.stmt, told: str, old: ast.AST, shown: ast.AST, rank: int
+    ) -> Edit:
+        """One more statement at the end."""
+        function = put(self.function, (("body", None),), [*self.function.body, new])
+        return Edit(self.function.name, function, last, new, told, old, shown, rank)
 
 
 def scope_copy(scope: Scope) -> Scope:

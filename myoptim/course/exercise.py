@@ -11,7 +11,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -437,6 +437,18 @@ def _generator(run: _Run) -> Iterator[None]:
         yield
 
 
+def _transposed(run: _Run) -> Iterator[None]:
+    """Matrices whose elements do not lie in memory in their order: a view may not be had of them,
+    and what is flattened may be a copy."""
+    schedule = run.probe.schedule
+    starts = [p.mT.contiguous().mT if p.dim() > 1 else p for p in schedule.starts]
+    try:
+        for _ in run.follow(replace(schedule, starts=tuple(starts))):
+            yield
+    except RuntimeError as error:
+        raise NotOffered(f"parameters that are not contiguous were not probed: {error}") from error
+
+
 def _second_optimizer(run: _Run) -> Iterator[None]:
     """Another optimizer moved the same parameters before, which then start over."""
     schedule = run.probe.schedule
@@ -567,6 +579,7 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "plain": _plain,
     "changed lr": _changed_lr,
     "generator": _generator,
+    "transposed": _transposed,
     "second optimizer": _second_optimizer,
     "two groups": _two_groups,
     "added group": _added_group,

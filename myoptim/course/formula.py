@@ -125,6 +125,10 @@ def _binary(left: ast.expr, op: ast.operator, right: ast.expr) -> tuple[str, int
 def _call(node: ast.Call) -> str:
     arguments = [formula(argument) for argument in node.args]
     match node.func:
+        case (
+            ast.Name(id="min" | "max" as name) | ast.Attribute(value=ast.Name(id="math"), attr=name)
+        ):
+            return f"{name}({', '.join(arguments)})"
         case ast.Attribute(value=ast.Name(id="torch"), attr="zeros_like"):
             return "0"
         case ast.Attribute(value=ast.Name(id="torch"), attr="ones_like"):

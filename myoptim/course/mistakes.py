@@ -339,6 +339,12 @@ WEIGHT_DECAY = (
                 form(L2, "return g", move, f"{move}\n        {SHRINK_IN_UPDATE}")
                 for move in ("p.sub_(lr * g)", "p.sub_(lr * u)", ADAGRAD_MOVE, ADAM_MOVE)
             ),
+            form(
+                L2,
+                "return g",
+                ADAGRAD_MOVE,
+                'p.sub_(decayed_lr * (g / (s.sqrt() + eps) + group["weight_decay"] * p))',
+            ),
         ),
         kind="bug or dialect",
         whose="Keras",
@@ -422,6 +428,27 @@ WEIGHT_DECAY = (
         ),
     ),
     Mistake(
+        "wd-cautious",
+        ("AdamW",),
+        "Only elements whose step has the sign of the parameter are shrunk.",
+        "Does the decay ask where the gradient points?",
+        (
+            form(
+                SHRINK,
+                "pass",
+                ADAM_MOVE,
+                "u = m_hat / (v_hat.sqrt() + eps)\n"
+                '        p.sub_(lr * (u + group["weight_decay"] * p * (u * p > 0)))',
+            ),
+            form(
+                SHRINK,
+                'p.sub_(group["lr"] * group["weight_decay"] * p * (g * p > 0))',
+            ),
+        ),
+        kind="dialect",
+        whose="Chen et al. 2025, cautious weight decay",
+    ),
+    Mistake(
         "wd-in-quotient",
         ("AdamW",),
         "λθ is added to m̂ and divided by √v̂ + ε with it, so large gradients switch the decay off.",
@@ -502,7 +529,7 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "t-global",
-        ADAMS,
+        (*DAMPED, "Adagrad", *ADAMS),
         "One t for all parameters, also for one that came late or missed a gradient.",
         "Whose age is t?",
         (
@@ -519,6 +546,14 @@ BIAS_CORRECTION = (
                 '            group["t"] = group.get("t", 0) + 1\n',
                 't = state["step"] = state["step"] + 1',
                 't = state["step"] = group["t"]',
+            ),
+            form(
+                "        for group in self.param_groups:",
+                '        self.t = getattr(self, "t", 0) + 1\n'
+                "        for group in self.param_groups:",
+                BUFFER,
+                "b = 0 if b is None else b\n"
+                '            b = momentum * b + (1 - group["dampening"] * (self.t > 1)) * g',
             ),
         ),
         kind="bug or dialect",
@@ -617,6 +652,10 @@ BIAS_CORRECTION = (
         "Does lr change itself?",
         (
             form("decayed_lr = lr /", 'decayed_lr = group["lr"] = lr /'),
+            form(
+                "decayed_lr = lr /",
+                'decayed_lr = state["rate"] = state.get("rate", lr) /',
+            ),
             form(
                 ADAM_MOVE,
                 'lr = group["lr"] = lr * c2**0.5 / c1\n        p.sub_(lr * m / (v.sqrt() + eps))',
@@ -806,29 +845,26 @@ DENOMINATOR = (
     ),
     Mistake(
         "eps-squared-inside",
-        ADAMS,
+        ADAPTIVE,
         "√(v+ε²): the same as √v+ε far from ε, not near it.",
         "Compare at |g| ≈ ε.",
-        (form(ADAM_ROOT, "(v_hat + eps**2).sqrt()"),),
+        roots("(v_hat + eps**2).sqrt()"),
         kind="dialect",
     ),
     Mistake(
         "eps-as-max",
-        ADAMS,
+        ADAPTIVE,
         "max(√v, ε) in place of the sum.",
         "Compare at |g| ≈ ε.",
-        (
-            form(ADAM_ROOT, "v_hat.sqrt().clamp(min=eps)"),
-            form(ADAM_ROOT, "v_hat.clamp(min=eps).sqrt()"),
-        ),
+        (*roots("v_hat.sqrt().clamp(min=eps)"), *roots("v_hat.clamp(min=eps).sqrt()")),
         kind="dialect",
     ),
     Mistake(
         "eps-twice",
-        ADAMS,
+        ADAPTIVE,
         "√(v+ε)+ε: ε under the root and beside it.",
         "Compare at |g| ≈ ε.",
-        (form(ADAM_ROOT, "((v_hat + eps).sqrt() + eps)"),),
+        roots("((v_hat + eps).sqrt() + eps)"),
         kind="dialect",
     ),
 )
@@ -861,6 +897,21 @@ MAXIMUM = (
         kind="dialect",
         whose="optax",
         shows="step 2",
+    ),
+    Mistake(
+        "amsgrad-of-two",
+        ADAMS,
+        "The maximum is taken of this step's v and the last one's, not of all so far.",
+        "Maximum over which steps?",
+        (
+            form(
+                AMSGRAD,
+                '        if group["amsgrad"]:\n'
+                '            last, state["last"] = state.get("last", v), v\n'
+                "            v = torch.maximum(last, v)\n",
+            ),
+        ),
+        shows="step 3, where gradients fall",
     ),
     Mistake(
         "amsgrad-fed-back",
@@ -1039,8 +1090,34 @@ CONTRACT: list[Mistake] = [
             form(
                 'group["lr"] * group["weight_decay"]', 'self.defaults["lr"] * group["weight_decay"]'
             ),
+            form('group["betas"]\n', 'self.defaults["betas"]\n'),
+            form(
+                'group["betas"]\n',
+                'self.defaults["betas"]\n',
+                C1,
+                'c1 = 1 - group["betas"][0] ** t',
+                C2,
+                'c2 = 1 - group["betas"][1] ** t',
+            ),
+            form('alpha = group["alpha"]\n', 'alpha = self.defaults["alpha"]\n'),
+            form('momentum = group["momentum"]\n', 'momentum = self.defaults["momentum"]\n'),
         ),
         shows="a second group, a scheduler",
+    ),
+    Mistake(
+        "factor-kept",
+        ALL,
+        "A factor made of hyper-parameters is computed once and kept, so that a scheduler's change "
+        "does nothing.",
+        "When is lr read?",
+        (
+            form('lr = group["lr"]\n', 'lr = group.setdefault("first_lr", group["lr"])\n'),
+            form(
+                SHRINK,
+                'p.mul_(group.setdefault("kept", 1 - group["lr"] * group["weight_decay"]))',
+            ),
+        ),
+        shows="a scheduler",
     ),
     Mistake(
         "one-group-for-all",
@@ -1221,6 +1298,14 @@ CONTRACT: list[Mistake] = [
         shows="the parameter's storage after the step",
     ),
     Mistake(
+        "moves-copy",
+        ALL,
+        "The step moves a flattened copy: reshape(-1) is a view of a contiguous parameter only.",
+        "View or copy?",
+        (form("p.sub_(", "p.contiguous().sub_("),),
+        shows="a transposed parameter never moves",
+    ),
+    Mistake(
         "no-no-grad",
         ALL,
         "The update runs with autograd on: it raises, or the graph grows with every step.",
@@ -1288,6 +1373,54 @@ CONTRACT: list[Mistake] = [
             ),
         ),
         shows="a frozen parameter",
+    ),
+    Mistake(
+        "none-fades",
+        ALL,
+        "A parameter without a gradient stays where it is, but its averages fade and its counter "
+        "runs on.",
+        "What happened to this parameter at this step?",
+        (
+            form(
+                "if p.grad is None:\n",
+                "if p.grad is None:\n"
+                "                    if self.state[p]:\n"
+                "                        nothing = torch.zeros_like(p)\n"
+                "                        self.update(group, self.state[p], p.clone(), nothing)\n",
+            ),
+        ),
+        shows="the step after a missing gradient",
+    ),
+    Mistake(
+        "t-of-first",
+        (*ADAMS, "Adagrad"),
+        "All parameters of a group go by the counter of its first one that has a gradient.",
+        "Whose age is t?",
+        (
+            form(
+                STEP_LOOP,
+                '            have = [p for p in group["params"] if p.grad is not None]\n'
+                + STEP_LOOP,
+                CALL,
+                'state["step"] = self.state[have[0]].get("step", 0) - (p is not have[0])\n'
+                f"                {CALL}",
+            ),
+        ),
+        shows="the step after a missing gradient",
+    ),
+    Mistake(
+        "zero-means-default",
+        ALL,
+        "A 0 of a group counts as not given, and the constructor's value is taken.",
+        "Is 0 a value?",
+        (
+            form(
+                STEP_LOOP,
+                "            group = {k: v or self.defaults.get(k, v) for k, v in group.items()}\n"
+                + STEP_LOOP,
+            ),
+        ),
+        shows="a group whose weight decay is 0",
     ),
     Mistake(
         "closure-ignored",

@@ -28,6 +28,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from myoptim.course.exercise import Probe, Record, accepted, constructor, described, exercise, fits
 from myoptim.course.mistakes import (
     ALL,
@@ -41,7 +43,7 @@ from myoptim.course.mistakes import (
     forms,
     source,
 )
-from myoptim.course.probes import HYPER_PARAMETERS, VARIANTS, bank
+from myoptim.course.probes import EVERY_OPTION, HYPER_PARAMETERS, VARIANTS, bank
 from myoptim.course.solutions.frame import Frame
 from myoptim.lab.errors import UsageError, unknown
 from myoptim.lab.prescribed import AMPLIFIED
@@ -149,12 +151,13 @@ def _add_optimizer(own: Own, module: ModuleType) -> None:
     HYPER_PARAMETERS[name] = tuple(parameters)
     AMPLIFIED[name] = amplified
     VARIANTS[name] = _variants(own, parameters)
+    EVERY_OPTION[name] = _together(cls, amplified, VARIANTS[name])
     try:
         for _, record in _right(name):
             if record.error is not None:
                 raise RuntimeError(described(record.error))
     except Exception as error:
-        for table in (SOLUTIONS, HYPER_PARAMETERS, AMPLIFIED, VARIANTS):
+        for table in (SOLUTIONS, HYPER_PARAMETERS, AMPLIFIED, VARIANTS, EVERY_OPTION):
             del table[name]
         raise UsageError(
             f"the solution {name} does not run by itself, without the rest of its file: "
@@ -192,6 +195,21 @@ def _variants(own: Own, parameters: Iterable[str]) -> dict[str, dict[str, Any]]:
         if isinstance(default, bool) and key != "maximize"
     }
     return {"basic": {}} | switches | flags | own.variants
+
+
+def _together(
+    cls: type, amplified: dict[str, Any], variants: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """As many of the variants' settings as the class takes at once, each once."""
+    options: dict[str, Any] = {}
+    for setting in variants.values():
+        more = {key: value for key, value in setting.items() if value} | options
+        try:
+            cls([torch.zeros(1, requires_grad=True)], **amplified | more)
+        except (TypeError, ValueError):
+            continue
+        options = more
+    return options
 
 
 def _add_mistake(mistake: Mistake, names: set[str]) -> None:

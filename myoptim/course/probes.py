@@ -39,7 +39,7 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
 }
 """What a constructor may take besides the parameters."""
 
-CONTRACT = ("lr", "groups", "missing", "gradients", "state")
+CONTRACT = ("in_place", "lr", "groups", "missing", "gradients", "state")
 """Criteria whose probes must follow the rule that the others show, number by number."""
 
 _DECAY = {"weight_decay": 0.2}
@@ -49,6 +49,7 @@ _SGD_VARIANTS: dict[str, dict[str, Any]] = {
     "dampening": {"momentum": 0.6, "dampening": 0.3},
     "Nesterov": {"momentum": 0.6, "nesterov": True},
     "weight decay": _DECAY,
+    "Nesterov and weight decay": {"momentum": 0.6, "nesterov": True} | _DECAY,
 }
 _ADAM_VARIANTS: dict[str, dict[str, Any]] = {
     "basic": {"weight_decay": 0.0},
@@ -79,6 +80,17 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "AdamW": _ADAM_VARIANTS,
 }
 """Settings, on top of the amplified ones, that bring every branch of a rule into play."""
+
+EVERY_OPTION: dict[str, dict[str, Any]] = {
+    "SGD": {"momentum": 0.6, "dampening": 0.3} | _DECAY,
+    "Momentum": {"dampening": 0.3} | _DECAY,
+    "Nesterov": _DECAY,
+    "Adagrad": {"initial_accumulator_value": 0.3} | _DECAY,
+    "RMSprop": {"momentum": 0.6, "centered": True} | _DECAY,
+    "Adam": {"amsgrad": True} | _DECAY,
+    "AdamW": {"amsgrad": True} | _DECAY,
+}
+"""As many options at once as go together: one may be right by itself and wrong beside another."""
 
 _SECOND: dict[str, dict[str, Any]] = {
     "lr": {"lr": 0.04},
@@ -141,6 +153,7 @@ def bank(optimizer: str, seed: int) -> Bank:
     schedule = amplified_schedule(seed)
     zeros = amplified_schedule(seed + 1, zeros=True)
     alike = amplified_schedule(seed + 2, shapes=((3,), (3,)))
+    large = schedule.scaled(1000)
     missing = schedule.without_gradient(3, 1)
     second = {
         name: value for key in _SECOND if key in hyper for name, value in _SECOND[key].items()
@@ -150,6 +163,11 @@ def bank(optimizer: str, seed: int) -> Bank:
         for name, setting in VARIANTS[optimizer].items()
     ]
     main = base | _main_setting(optimizer)
+    options = EVERY_OPTION[optimizer]
+    needs = _switched_on(options)
+
+    def full(name: str, on: Schedule, kind: str = "plain", **more: Any) -> Probe:
+        return Probe(f"{name}, every option", kind, base | options | more, on, (*needs, *more))
 
     def probe(name: str, kind: str, on: Any, **rest: Any) -> Probe:
         return Probe(name, kind, main, on, **rest)
@@ -159,17 +177,26 @@ def bank(optimizer: str, seed: int) -> Bank:
             *rule,
             Probe("other values", "plain",
                   {n: v for n, v in OTHER_VALUES.items() if n in hyper}, schedule),
+            full("eight steps", schedule),
             Probe("a zero gradient", "plain", base, zeros),
+            Probe("large gradients", "plain", base, large),
+            Probe("gradients of zeros at steps 1 and 5", "plain",
+                  main | {name: value for name, value in options.items() if name not in _DECAY},
+                  schedule.with_zero_gradient(1, 1).with_zero_gradient(5, 1), needs),
             Probe(
                 "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)
             ),
+            full("maximize", schedule, maximize=True),
         ),
+        "in_place": (probe("a transposed matrix", "transposed", schedule),),
         "lr": (
             probe("lr changed after step 4", "changed lr",
                   amplified_schedule(seed, lr_change_after=4)),
         ),
         "groups": (
             probe("two groups", "two groups", schedule, second=second),
+            Probe("a second group's 0, not the default", "two groups", main | _DECAY, schedule,
+                  second={"weight_decay": 0.0}),
             probe("group added after step 2", "added group", schedule, second={"lr": 0.04}),
             probe("parameters from a generator", "generator", schedule),
         ),
@@ -179,6 +206,7 @@ def bank(optimizer: str, seed: int) -> Bank:
                   missing.with_zero_gradient(4, 1)),
             Probe("no first gradient", "plain", main | _DECAY,
                   schedule.without_gradient(1, 0)),
+            full("no first gradient", schedule.without_gradient(1, 0)),
         ),
         "gradients": (
             probe("gradients written in place", "plain",
@@ -187,6 +215,7 @@ def bank(optimizer: str, seed: int) -> Bank:
         "state": (
             probe("parameters of equal shape", "plain", alike),
             probe("saved and loaded after step 4", "reload", schedule),
+            full("saved and loaded after step 4", schedule, "reload"),
             probe("after another optimizer", "second optimizer", schedule),
         ),
         "closure": (probe("a closure", "closure", schedule),),

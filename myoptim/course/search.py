@@ -8,6 +8,7 @@ by number, never by time, so a submission is told the same on any machine.
 
 import ast
 import inspect
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -90,11 +91,12 @@ def as_source(text: str, optimizer: str, edit: Edit) -> str:
     function = put(edit.function, (("decorator_list", None),), [])
     names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     whole = _with_prelude(function) if names & _PRELUDE_NAMES else function
-    return f"{text}\n\n{ast.unparse(whole)}\n\n\n{optimizer}.{edit.method} = {edit.method}\n"
+    changed = f"{ast.unparse(whole)}\n\n\n{optimizer}.{edit.method} = {edit.method}\n"
+    return f"{text}\n\nimport math\n\n{changed}" if "math." in changed else f"{text}\n\n{changed}"
 
 
 def _made(function: ast.FunctionDef) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "Any": Any}
+    namespace: dict[str, Any] = {"torch": torch, "math": math, "Tensor": Tensor, "Any": Any}
     exec(compile(ast.Module([function], []), "<edited>", "exec"), namespace)
     return namespace[function.name]
 

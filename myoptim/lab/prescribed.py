@@ -90,6 +90,14 @@ class Schedule:
         """The same schedule with one gradient that is zero. `step` counts from 1."""
         return self._with(step, parameter, torch.zeros_like(self.starts[parameter]))
 
+    def scaled(self, factor: float) -> "Schedule":
+        """The same schedule with every gradient times a factor."""
+        rows = [
+            tuple(None if gradient is None else factor * gradient for gradient in row)
+            for row in self.gradients
+        ]
+        return replace(self, gradients=tuple(rows))
+
     def _with(self, step: int, parameter: int, gradient: Tensor | None) -> "Schedule":
         rows = [list(row) for row in self.gradients]
         rows[step - 1][parameter] = gradient

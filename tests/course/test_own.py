@@ -58,6 +58,7 @@ def as_before():
         mistakes.CATALOGUE,
         probes.HYPER_PARAMETERS,
         probes.VARIANTS,
+        probes.EVERY_OPTION,
         prescribed.AMPLIFIED,
         own._registered,
     )
