@@ -26,7 +26,7 @@ from torch import Tensor
 import myoptim
 from myoptim.lab.errors import UsageError
 from myoptim.lab.prescribed import advance, read_state
-from myoptim.lab.problems import Params, Problem, distance, flatten
+from myoptim.lab.problems import Params, Problem, Run, distance, flatten
 from myoptim.lab.resolve import (
     construct,
     given_settings,
@@ -405,7 +405,7 @@ def draw(
         next(panels),
         {label: finish.losses for label, finish in finishes.items()},
         {label: finish.losses for label, finish in twins.items()},
-        window=run.epoch,
+        window=_window(run, results),
         least=_least(problem, seed) if run.epoch == 1 else None,
     )
     if paths:
@@ -433,10 +433,11 @@ def draw_sweep(problem: Problem, results: Sequence[Result], seed: int = 0) -> Fi
         panels.setdefault(optimizer, {})[value] = result.finish.losses
     figure = plots.new_figure(problem.title, len(panels))
     run = problem.start(seed)
+    window = _window(run, results)
     least = _least(problem, seed) if run.epoch == 1 else None
     for axes, (optimizer, curves) in zip(figure.axes, panels.items(), strict=True):
         styled = plots.sweep_styles(list(curves))
-        plots.loss_curves(axes, curves, styled=styled, window=run.epoch, least=least)
+        plots.loss_curves(axes, curves, styled=styled, window=window, least=least)
         axes.set_title(optimizer, fontsize="medium")
     plots.legend(figure)
     return figure
@@ -456,6 +457,12 @@ def _paths(results: Sequence[Result]) -> dict[str, Array]:
         for result in results
         if result.finish.path is not None
     }
+
+
+def _window(run: Run, results: Sequence[Result]) -> int:
+    """How many losses a point of a curve is the mean of: an epoch's, if the runs have twenty."""
+    longest = max(len(result.finish.losses) for result in results)
+    return max(1, min(run.epoch, longest // 20))
 
 
 def _least(problem: Problem, seed: int) -> float | None:
