@@ -36,6 +36,7 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "RMSprop": ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize"),
     "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
     "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
+    "Lion": ("lr", "betas", "weight_decay", "maximize"),
 }
 """What a constructor may take besides the parameters."""
 
@@ -77,6 +78,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "Adam": _ADAM_VARIANTS,
     "AdamW": _ADAM_VARIANTS,
+    "Lion": {"basic": {"weight_decay": 0.0}, "weight decay": _DECAY},
 }
 """Settings, on top of the amplified ones, that bring every branch of a rule into play."""
 
