@@ -21,7 +21,7 @@ from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 
-from myoptim.course.solutions import adagrad, adam, frame, lion, rmsprop, sgd
+from myoptim.course.solutions import adagrad, adam, frame, lion, rmsprop, schedule_free, sgd
 from myoptim.lab.errors import unknown
 
 SOLUTIONS: dict[str, ModuleType] = {
@@ -33,6 +33,7 @@ SOLUTIONS: dict[str, ModuleType] = {
     "Adam": adam,
     "AdamW": adam,
     "Lion": lion,
+    "ScheduleFreeSGD": schedule_free,
 }
 """The optimizers of the course, each with the module of its solution."""
 
@@ -43,7 +44,8 @@ ADAMS = ("Adam", "AdamW")
 ADAPTIVE = ("Adagrad", "RMSprop", *ADAMS)
 COUPLED = (*SGDS, "Adagrad", "RMSprop", "Adam")
 DECOUPLED = ("AdamW", "Lion")
-ALL = (*SGDS, *ADAPTIVE, "Lion")
+SCHEDULE_FREE = ("ScheduleFreeSGD",)
+ALL = (*SGDS, *ADAPTIVE, "Lion", *SCHEDULE_FREE)
 
 Form = tuple[tuple[str, str], ...]
 
@@ -109,6 +111,7 @@ BUFFER = 'b = g.clone() if b is None else momentum * b + (1 - group["dampening"]
 LION_MOVE = "p.sub_(lr * torch.sign(c))"
 LION_STEP = "c = beta1 * m + (1 - beta1) * g"
 LION_MEMORY = 'state["exp_avg"] = beta2 * m + (1 - beta2) * g'
+BETWEEN = "p.copy_((1 - beta) * z + beta * x)"
 LOOK_AHEAD = 'g = g + momentum * b if group["nesterov"] else b'
 STEP_LOOP = '            for p in group["params"]:\n                if p.grad is None:'
 CALL = "self.update(group, state, p, self.decay(group, p, g))"
@@ -283,6 +286,10 @@ STATE_RULES = (
                 ),
             ),
             form(LION_STEP, "c = m"),
+            form(
+                'z = state["z"] = state["z"] - rate * g',
+                'z, state["z"] = state["z"], state["z"] - rate * g',
+            ),
         ),
     ),
 )
@@ -293,7 +300,7 @@ DIRECTION = (
         ALL,
         "The parameter moves along the gradient, not against it.",
         "Which way is downhill?",
-        (form("p.sub_(", "p.add_("),),
+        (form("p.sub_(", "p.add_("), form('state["z"] - rate', 'state["z"] + rate')),
     ),
     Mistake(
         "maximize-ignored",
@@ -307,7 +314,7 @@ DIRECTION = (
 WEIGHT_DECAY = (
     Mistake(
         "wd-before-maximize",
-        COUPLED,
+        (*COUPLED, *SCHEDULE_FREE),
         "With maximize the decay is flipped too, -(g + λp), and the parameters grow.",
         "Should the decay flip too?",
         (form(L2, 'return g + (-1 if group["maximize"] else 1) * group["weight_decay"] * p'),),
@@ -503,7 +510,7 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "t-per-parameter",
-        ADAMS,
+        (*ADAMS, *SCHEDULE_FREE),
         "One counter is advanced inside the loop over parameters: "
         "two parameters, two ticks a step.",
         "How often does t tick?",
@@ -521,7 +528,7 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "t-global",
-        ADAMS,
+        (*ADAMS, *SCHEDULE_FREE),
         "One t for all parameters, also for one that came late or missed a gradient.",
         "Whose age is t?",
         (
@@ -1096,6 +1103,66 @@ SIGN = (
     ),
 )
 
+AVERAGED_POINTS = (
+    Mistake(
+        "sf-trains-at-average",
+        SCHEDULE_FREE,
+        "The parameter is x while it trains: gradients are taken at the average, not beside it. "
+        "That is where the model is tested.",
+        "Which of the three points is the gradient taken at?",
+        (form(BETWEEN, "p.copy_(x)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-trains-at-z",
+        SCHEDULE_FREE,
+        "The parameter is z: this is SGD, with an average beside it that nobody asks.",
+        "Which of the three points is the gradient taken at?",
+        (form(BETWEEN, "p.copy_(z)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-beta-swapped",
+        SCHEDULE_FREE,
+        "β weighs z and 1-β the average.",
+        "Near to which of the two is the gradient taken?",
+        (form(BETWEEN, "p.copy_(beta * z + (1 - beta) * x)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-steps-from-parameter",
+        SCHEDULE_FREE,
+        "The step starts at the parameter, where the gradient was taken, not at z.",
+        "Which of the three points does SGD move?",
+        (form('state["z"] - rate * g', "p - rate * g"),),
+        shows="step 3",
+    ),
+    Mistake(
+        "sf-plain-mean",
+        SCHEDULE_FREE,
+        "All points count alike, c = 1/t, those of the warm-up too.",
+        "How much should a point count that was made at a tiny rate?",
+        (form("c = w / total", "c = 1 / t"),),
+        shows="step 2, with a warm-up or an r",
+    ),
+    Mistake(
+        "sf-weight-without-warm-up",
+        SCHEDULE_FREE,
+        "The weight is made of η, not of the warm-up's rate γ, so early points count too much.",
+        "How much should a point count that was made at a tiny rate?",
+        (form('max(state["lr_max"], rate)', 'max(state["lr_max"], lr)'),),
+        shows="step 2, with a warm-up",
+    ),
+    Mistake(
+        "sf-latest-rate",
+        SCHEDULE_FREE,
+        "The weight is made of the present rate, not of the largest so far.",
+        "What becomes of the weights when lr falls?",
+        (form('max(state["lr_max"], rate)', "rate"),),
+        shows="the first fall of lr",
+    ),
+)
+
 CONTRACT: list[Mistake] = [
     Mistake(
         "reads-defaults",
@@ -1284,7 +1351,7 @@ CONTRACT: list[Mistake] = [
         ALL,
         "p = p - …: a new tensor gets the name p, and the model keeps the old one.",
         "Is the model looking at it?",
-        (form("p.sub_(", "p = p - ("),),
+        (form("p.sub_(", "p = p - ("), form("p.copy_(", "p = (")),
         shows="the parameter never moves",
     ),
     Mistake(
@@ -1292,7 +1359,7 @@ CONTRACT: list[Mistake] = [
         ALL,
         "p.data = …: the parameter gets another storage, and views of it go stale.",
         "Is the model looking at it?",
-        (form("p.sub_(", "p.data = p.data - ("),),
+        (form("p.sub_(", "p.data = p.data - ("), form("p.copy_(", "p.data = (")),
         shows="the parameter's storage after the step",
     ),
     Mistake(
@@ -1425,7 +1492,7 @@ CONTRACT: list[Mistake] = [
     ),
     Mistake(
         "step-dtype",
-        ADAPTIVE,
+        (*ADAPTIVE, *SCHEDULE_FREE),
         "The step counter has the parameter's dtype. bfloat16 has no 257: it stays at 256.",
         "Can this dtype count?",
         (form('state["step"] = 0', 'state["step"] = torch.zeros((), dtype=p.dtype)'),),
@@ -1510,7 +1577,7 @@ small ones."""
 
 RULE: list[Mistake] = [
     *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
-    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS, *SIGN,
+    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS, *SIGN, *AVERAGED_POINTS,
 ]  # fmt: skip
 """Mistakes in the update rule. A teacher's own are added to it (`own.py`)."""
 

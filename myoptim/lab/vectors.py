@@ -82,6 +82,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     "Adam": (Plan("AMSGrad, weight decay, maximize", {"amsgrad": True, **_TURNED}),),
     "AdamW": (Plan("AMSGrad, maximize", {"amsgrad": True, "maximize": True}),),
     "Lion": (Plan("weight decay, maximize", _TURNED),),
+    "ScheduleFreeSGD": (Plan("warm-up, weights, weight decay, maximize", _TURNED),),
     "Adadelta": (Plan("weight decay, maximize", {"lr": 0.1, "rho": 0.7, "eps": 0.1, **_TURNED}),),
     "Adamax": (Plan("weight decay, maximize", {**_ADAM, **_TURNED}),),
     "NAdam": (Plan("weight decay, maximize", {**_ADAM, "momentum_decay": 3.0, **_TURNED}),),
