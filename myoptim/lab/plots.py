@@ -218,8 +218,9 @@ def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
 
 
 def bands(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float, float, float]]]) -> None:
-    """Draw for every label a line within a band. Both axes are logarithmic where all is positive.
+    """Draw for every label a line within a band.
 
+    The axis of x is logarithmic where all is positive, the other one if it also spans two decades.
     What is far above the best of every label is cut off: a run that diverged would hide the others.
 
     Args:
@@ -237,12 +238,13 @@ def bands(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float, float, f
         axes.plot(x, middle, label=label, linewidth=1.8, **styled[label])
     if np.nanmin(every[:, 0]) > 0:
         axes.set_xscale("log")
-    if np.nanmin(every[:, 1:], initial=np.inf) > 0:
-        axes.set_yscale("log")
     best = [min(middle for _, _, middle, _ in points) for points in curves.values()]
-    finite = [middle for middle in best if np.isfinite(middle)]
-    if finite and (top := max(finite) * _HIGHEST) > 0:
-        axes.set_ylim(top=min(top, axes.get_ylim()[1]))
+    lowest, highest = min(best), max((one for one in best if np.isfinite(one)), default=np.inf)
+    top = min(highest * _HIGHEST, float(np.nanmax(every[:, 1:], initial=-np.inf)))
+    if lowest > 0 and lowest * 10**_DECADES_FOR_LOG < top:
+        axes.set_yscale("log")
+    if 0 < top < axes.get_ylim()[1]:
+        axes.set_ylim(top=1.1 * top)
     axes.grid(alpha=0.25)
 
 

@@ -176,7 +176,7 @@ def draw(found: Sweep) -> Figure:
     """For each optimizer the median over the values, in a band from the lowest to the highest."""
     from myoptim.lab import plots
 
-    figure = plots.new_figure(found.problem.title)
+    figure = plots.new_figure(found.problem.title, panel_size=(8.0, 4.8))
     bands = {
         optimizer: [(p.value, min(p.losses), p.median, max(p.losses)) for p in points]
         for optimizer, points in found.curves().items()
