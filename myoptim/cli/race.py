@@ -33,7 +33,8 @@ def race(
         str | None,
         typer.Option(
             metavar="A,B,…",
-            help="Names, as rosenbrock; module:function; file.py:function. By default all.",
+            help="Names, as rosenbrock; module:function; file.py:function. By default all but the "
+            "networks, digits and transformer.",
         ),
     ] = None,
     steps: common.Steps = None,
