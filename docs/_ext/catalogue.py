@@ -21,6 +21,7 @@ from myoptim.course import mistakes
 from myoptim.course.mistakes import CATALOGUE, Mistake
 from myoptim.course.probes import VARIANTS
 from myoptim.lab.prescribed import AMPLIFIED
+from myoptim.optimizer import declaration_of
 
 #: Two elements: one of everyday size, one tiny and for one step exactly zero.
 START = (1.0, -0.5)
@@ -70,7 +71,7 @@ def numbers(mistake: Mistake, optimizer: str) -> str:
     """The table of a page, and the settings that it was made with."""
     found = shown(mistake, optimizer)
     if found is None:
-        return "On a plain run of one parameter the numbers are those of the right optimizer."
+        return "On this page's gradients the numbers are those of the right optimizer."
     settings, lr_changes, right, wrong = found
     given = ", ".join(f"{name}={value}" for name, value in settings.items())
     change = ", lr a quarter of it from step 3 on" if lr_changes else ""
@@ -124,8 +125,13 @@ def switched_on(mistake: Mistake, optimizer: str, settings: dict[str, Any]) -> d
 
 
 def example(mistake: Mistake) -> str:
-    """The optimizer to show it in: Adam, or the last in which there is something to see."""
-    names = sorted(mistake.optimizers, key=lambda name: name == "Adam")
+    """The optimizer to show it in: Adam, or the last of torch's in which there is something to see,
+    or of those that torch has not."""
+
+    def known(name: str) -> tuple[bool, bool]:
+        return declaration_of(myoptim.OPTIMIZERS[name]).twin is not None, name == "Adam"
+
+    names = sorted(mistake.optimizers, key=known)
     return next((name for name in reversed(names) if shown(mistake, name)), names[-1])
 
 

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023): the sign of an average, for a course that has it as an exercise."""
+"""Adamax (Kingma and Ba 2015, Algorithm 2), for a course that has it as an exercise."""
 
 import torch
 from torch import Tensor
@@ -6,78 +6,88 @@ from torch import Tensor
 from myoptim.course.own import Frame, Mistake, Own, form
 
 
-class Lion(Frame):
-    r"""With β₁, β₂ = `betas`, and m zero at first,
+class Adamax(Frame):
+    r"""With β₁, β₂ = `betas`, ε = `eps`, and m and u zero at first,
 
-    $$c_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad \theta \leftarrow (1 - \eta \lambda) \theta
-    - \eta \operatorname{sign}(c_t), \qquad m_t = \beta_2 m_{t-1} + (1 - \beta_2) g_t.$$
+    $$m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad u_t = \max(\beta_2 u_{t-1}, |g_t| +
+    \varepsilon), \qquad \theta \leftarrow \theta - \frac{\eta}{1 - \beta_1^t} \frac{m_t}{u_t}.$$
 
-    The weight decay is decoupled: it never joins the gradient.
+    The weight decay is a penalty: it joins the gradient.
     """
 
-    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, *, maximize=False):
+    def __init__(
+        self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, maximize=False
+    ):
         defaults = {
             "lr": lr,
             "betas": betas,
+            "eps": eps,
             "weight_decay": weight_decay,
             "maximize": maximize,
         }
         super().__init__(params, defaults)
 
-    def decay(self, group, p: Tensor, g: Tensor) -> Tensor:
-        p.mul_(1 - group["lr"] * group["weight_decay"])
-        return g
-
     def start(self, group, state, p: Tensor) -> None:
+        state["step"] = 0
         state["exp_avg"] = torch.zeros_like(p)
+        state["exp_inf"] = torch.zeros_like(p)
 
     def update(self, group, state, p: Tensor, g: Tensor) -> None:
         lr = group["lr"]
         beta1, beta2 = group["betas"]
-        m = state["exp_avg"]
-        c = beta1 * m + (1 - beta1) * g
-        state["exp_avg"] = beta2 * m + (1 - beta2) * g
-        p.sub_(lr * torch.sign(c))
+        eps = group["eps"]
+        t = state["step"] = state["step"] + 1
+        m = state["exp_avg"] = beta1 * state["exp_avg"] + (1 - beta1) * g
+        u = state["exp_inf"] = torch.maximum(beta2 * state["exp_inf"], g.abs() + eps)
+        p.sub_(lr / (1 - beta1**t) * m / u)
 
 
-OPTIMIZERS = (Own(Lion),)
+OPTIMIZERS = (Own(Adamax),)
 
 MISTAKES = (
     Mistake(
-        "lion-one-average",
-        ("Lion",),
-        "The sign is taken of the new average m, so β₁ does nothing.",
-        "How many averages does the paper have, and which of them is remembered?",
-        (
-            form("torch.sign(c)", 'torch.sign(state["exp_avg"])'),
-            form("c = beta1 * m + (1 - beta1) * g", "c = beta2 * m + (1 - beta2) * g"),
-        ),
-    ),
-    Mistake(
-        "lion-remembers-c",
-        ("Lion",),
-        "The average that is remembered is c, made with β₁; β₂ does nothing.",
-        "How many averages does the paper have, and which of them is remembered?",
-        (form('state["exp_avg"] = beta2 * m + (1 - beta2) * g', 'state["exp_avg"] = c'),),
+        "adamax-no-maximum",
+        ("Adamax",),
+        "u is today's gradient alone, |g| + ε: nothing is remembered of larger ones.",
+        "What does u know of yesterday?",
+        (form('torch.maximum(beta2 * state["exp_inf"], g.abs() + eps)', "g.abs() + eps"),),
         shows="step 2",
     ),
     Mistake(
-        "lion-no-sign",
-        ("Lion",),
-        "The step is the average itself, not its sign.",
-        "How long is a step of Lion's in each coordinate?",
-        (form("torch.sign(c)", "c"),),
+        "adamax-never-forgets",
+        ("Adamax",),
+        "The maximum is of all gradients so far: β₂ does nothing, and u never falls.",
+        "How does an old, large gradient leave u?",
+        (form('beta2 * state["exp_inf"]', 'state["exp_inf"]'),),
+        shows="step 2",
     ),
     Mistake(
-        "lion-decay-in-sign",
-        ("Lion",),
-        "The weight decay joins the gradient, and so can only turn the sign.",
-        "Does the decay pass through the sign?",
+        "adamax-averages",
+        ("Adamax",),
+        "u is an average of |g| + ε, not a maximum.",
+        "Which norm is it that Adamax has and Adam has not?",
         (
             form(
-                '        p.mul_(1 - group["lr"] * group["weight_decay"])\n        return g',
-                '        return g + group["weight_decay"] * p',
+                'torch.maximum(beta2 * state["exp_inf"], g.abs() + eps)',
+                'beta2 * state["exp_inf"] + (1 - beta2) * (g.abs() + eps)',
             ),
         ),
+    ),
+    Mistake(
+        "adamax-no-correction",
+        ("Adamax",),
+        "m is used as it is, without 1 - β₁ᵗ.",
+        "Which of the two starts too small, m or u?",
+        (form("lr / (1 - beta1**t) * m", "lr * m"),),
+    ),
+    Mistake(
+        "adamax-eps-in-quotient",
+        ("Adamax",),
+        "The maximum is of |g| alone, and ε is added to it.",
+        "Where does ε stand?",
+        (form("g.abs() + eps", "g.abs()", "* m / u)", "* m / (u + eps))"),),
+        kind="dialect",
+        whose="Keras",
+        shows="step 2",
     ),
 )

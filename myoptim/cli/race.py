@@ -17,6 +17,7 @@ from myoptim.lab.errors import UsageError
 if TYPE_CHECKING:
     from myoptim.lab.problems import Problem
     from myoptim.lab.race import Results
+    from myoptim.lab.sweep import Sweep
 
 
 def race(
@@ -32,7 +33,8 @@ def race(
         str | None,
         typer.Option(
             metavar="A,B,…",
-            help="Names, as rosenbrock; module:function; file.py:function. By default all.",
+            help="Names, as rosenbrock; module:function; file.py:function. By default all but the "
+            "networks, digits and transformer.",
         ),
     ] = None,
     steps: common.Steps = None,
@@ -47,7 +49,16 @@ def race(
         str | None,
         typer.Option(
             metavar="KEY=VALUES",
-            help="Run each with every value: lr=0.01,0.1,1 or lr=0.01:0.2:10, ten evenly spaced.",
+            help="Run each with every value: lr=0.01,0.1,1 or lr=0.01:0.2:10, ten evenly spaced; "
+            "lr=0.1x,1x,10x are multiples of the problem's rate for each.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --sweep: repeat with so many seeds, from --seed on, without the twins; "
+            "the table has the best value of each by its median loss, and the spread.",
         ),
     ] = None,
     settings: common.Settings = None,
@@ -72,32 +83,44 @@ def race(
     in settings.json. Ends with exit code 1 if a bit of ours was not torch's.
 
     Example: myoptim race --optimizers Adam,RMSprop --problems rosenbrock --steps 500 --gif
+
+    Example: myoptim race --problems noisy_line --sweep lr=0.1x,0.3x,1x,3x,10x --seeds 5
     """
     from myoptim.lab.problems import PROBLEMS, load_problem
-    from myoptim.lab.race import line_up, record, versions
+    from myoptim.lab.race import line_up, versions
     from myoptim.lab.race import race as run_race
+    from myoptim.lab.sweep import Sweep
+    from myoptim.lab.sweep import sweep as run_sweep
 
     if full and steps is not None:
         raise UsageError("--full and --steps both say how many steps to make; give one of them")
     if gif and (sweep or not pictures):
         raise UsageError("--gif goes neither with --sweep nor with --no-pictures")
+    if seeds and not sweep:
+        raise UsageError("--seeds repeats a sweep; give the values too, as in --sweep lr=0.01,0.1")
     given = common.parse_settings(settings) | ({} if lr is None else {"lr": lr})
     swept = _parse_sweep(sweep, given) if sweep else None
     chosen = [load_problem(name) for name in common.parse_names(problems) or PROBLEMS]
     _need_different_names(chosen)
     racers = line_up(common.parse_names(optimizers), given, swept)
     budgets = [_budget(problem, full) if steps is None else steps for problem in chosen]
-    runs = len(racers) + sum(racer.twin() is not None for racer in racers)
+    repeated = range(seed, common.parse_seed(seed + seeds - 1) + 1) if seeds else None
+    twins = sum(racer.twin() is not None for racer in racers)
+    runs = len(racers) * seeds if seeds else len(racers) + twins
     kept: dict[str, Any] = {"versions": versions(), "races": []}
     equal = True
     with _folder(out):
         for problem, budget in zip(chosen, budgets, strict=True):
             with _progress(problem.name, runs * budget) as progress:
-                results = run_race(problem, racers, steps=budget, seed=seed, progress=progress)
+                how: dict[str, Any] = {"steps": budget, "progress": progress}
+                if swept and repeated:
+                    results = run_sweep(problem, racers, swept[0], seeds=repeated, **how)
+                else:
+                    results = run_race(problem, racers, seed=seed, **how)
                 drawn = _draw(problem, results, seed, out, gif, bool(swept)) if pictures else []
-            kept["races"].append(record(problem, results, seed, drawn))
+            kept["races"].append(_record(problem, results, seed, drawn))
             (out / "settings.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-            equal &= not any(result.difference for result in results)
+            equal &= isinstance(results, Sweep) or not any(one.difference for one in results)
             if not as_json:
                 _print_results(problem, results)
 
@@ -140,14 +163,23 @@ def _budget(problem: Problem, full: bool) -> int:
 def _parse_sweep(text: str, settings: dict[str, Any]) -> tuple[str, list[float]]:
     name, _, values = text.partition("=")
     try:
-        numbers = _spaced(values) if ":" in values else [float(v) for v in values.split(",")]
+        numbers = _spaced(values) if ":" in values else _listed(values)
     except ValueError:
         raise UsageError(
             f"a sweep is written lr=0.01,0.1,1 or lr=0.01:0.2:10 (from, to, how many); got {text!r}"
         ) from None
     if name in settings:
         raise UsageError(f"{name} is given twice: by --sweep and as a setting of its own")
+    if name != "lr" and "x" in values:
+        raise UsageError(f"only lr has multiples, as in lr=0.1x,1x,10x; got {text!r}")
     return name, numbers
+
+
+def _listed(text: str) -> list[float]:
+    """Numbers, of which those with an x are multiples."""
+    from myoptim.lab.race import Multiple
+
+    return [Multiple(v[:-1]) if v.endswith("x") else float(v) for v in text.split(",")]
 
 
 def _spaced(text: str) -> list[float]:
@@ -184,16 +216,36 @@ def _progress(name: str, total: int) -> Generator[Callable[[range], Iterable[int
 
 
 def _draw(
-    problem: Problem, results: Results, seed: int, out: Path, gif: bool, swept: bool
+    problem: Problem, results: Results | Sweep, seed: int, out: Path, gif: bool, swept: bool
 ) -> list[Path]:
-    from myoptim.lab.race import draw, draw_sweep, film
+    from myoptim.lab import race, sweep
 
     picture = out / f"{problem.name}.png"
-    (draw_sweep if swept else draw)(problem, results, seed).savefig(picture)
-    animated = film(picture.with_suffix(".gif"), problem, results, seed) if gif else None
+    if isinstance(results, sweep.Sweep):
+        sweep.draw(results).savefig(picture)
+        return [picture]
+    (race.draw_sweep if swept else race.draw)(problem, results, seed).savefig(picture)
+    animated = race.film(picture.with_suffix(".gif"), problem, results, seed) if gif else None
     return [picture, animated] if animated else [picture]
 
 
-def _print_results(problem: Problem, results: Results) -> None:
+def _record(
+    problem: Problem, results: Results | Sweep, seed: int, pictures: list[Path]
+) -> dict[str, Any]:
+    from myoptim.lab.race import record
+    from myoptim.lab.sweep import Sweep
+
+    if isinstance(results, Sweep):
+        return results.record(pictures)
+    return record(problem, results, seed, pictures)
+
+
+def _print_results(problem: Problem, results: Results | Sweep) -> None:
+    from myoptim.lab.sweep import Sweep
+
     common.say(f"\n{problem.title}   [{problem.name}]\n{problem.formula}\n{problem.look_at}")
     common.print_table(*results.table())
+    if isinstance(results, Sweep) and (ends := results.at_an_end()):
+        common.say(
+            f"Best at an end of the sweep, so that others may be better still: {', '.join(ends)}."
+        )

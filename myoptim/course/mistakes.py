@@ -21,7 +21,7 @@ from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 
-from myoptim.course.solutions import adagrad, adam, frame, rmsprop, sgd
+from myoptim.course.solutions import adagrad, adam, frame, lion, rmsprop, schedule_free, sgd
 from myoptim.lab.errors import unknown
 
 SOLUTIONS: dict[str, ModuleType] = {
@@ -32,6 +32,8 @@ SOLUTIONS: dict[str, ModuleType] = {
     "RMSprop": rmsprop,
     "Adam": adam,
     "AdamW": adam,
+    "Lion": lion,
+    "ScheduleFreeSGD": schedule_free,
 }
 """The optimizers of the course, each with the module of its solution."""
 
@@ -41,7 +43,9 @@ NESTEROV = ("SGD", "Nesterov")
 ADAMS = ("Adam", "AdamW")
 ADAPTIVE = ("Adagrad", "RMSprop", *ADAMS)
 COUPLED = (*SGDS, "Adagrad", "RMSprop", "Adam")
-ALL = (*SGDS, *ADAPTIVE)
+DECOUPLED = ("AdamW", "Lion")
+SCHEDULE_FREE = ("ScheduleFreeSGD",)
+ALL = (*SGDS, *ADAPTIVE, "Lion", *SCHEDULE_FREE)
 
 Form = tuple[tuple[str, str], ...]
 
@@ -104,6 +108,10 @@ AMSGRAD = """        if group["amsgrad"]:
             v = state["max_exp_avg_sq"] = torch.maximum(state.get("max_exp_avg_sq", v), v)
 """
 BUFFER = 'b = g.clone() if b is None else momentum * b + (1 - group["dampening"]) * g'
+LION_MOVE = "p.sub_(lr * torch.sign(c))"
+LION_STEP = "c = beta1 * m + (1 - beta1) * g"
+LION_MEMORY = 'state["exp_avg"] = beta2 * m + (1 - beta2) * g'
+BETWEEN = "p.copy_((1 - beta) * z + beta * x)"
 LOOK_AHEAD = 'g = g + momentum * b if group["nesterov"] else b'
 STEP_LOOP = '            for p in group["params"]:\n                if p.grad is None:'
 CALL = "self.update(group, state, p, self.decay(group, p, g))"
@@ -230,7 +238,7 @@ MOMENTUM = (
 STATE_RULES = (
     Mistake(
         "buffer-reset",
-        (*SGDS, *ADAMS),
+        (*SGDS, *ADAMS, "Lion"),
         "The state is made anew at each step, so nothing is remembered.",
         "How long does state live?",
         (
@@ -277,6 +285,11 @@ STATE_RULES = (
                     'v, state["exp_avg_sq"] = state["exp_avg_sq"], beta2',
                 ),
             ),
+            form(LION_STEP, "c = m"),
+            form(
+                'z = state["z"] = state["z"] - rate * g',
+                'z, state["z"] = state["z"], state["z"] - rate * g',
+            ),
         ),
     ),
 )
@@ -287,7 +300,7 @@ DIRECTION = (
         ALL,
         "The parameter moves along the gradient, not against it.",
         "Which way is downhill?",
-        (form("p.sub_(", "p.add_("),),
+        (form("p.sub_(", "p.add_("), form('state["z"] - rate', 'state["z"] + rate')),
     ),
     Mistake(
         "maximize-ignored",
@@ -301,7 +314,7 @@ DIRECTION = (
 WEIGHT_DECAY = (
     Mistake(
         "wd-before-maximize",
-        COUPLED,
+        (*COUPLED, *SCHEDULE_FREE),
         "With maximize the decay is flipped too, -(g + λp), and the parameters grow.",
         "Should the decay flip too?",
         (form(L2, 'return g + (-1 if group["maximize"] else 1) * group["weight_decay"] * p'),),
@@ -322,8 +335,9 @@ WEIGHT_DECAY = (
     ),
     Mistake(
         "l2-instead-of-decoupled",
-        ("AdamW",),
-        "λp joins the gradient and passes through both averages: this is Adam with L2.",
+        DECOUPLED,
+        "λp joins the gradient and passes through both averages: this is Adam with L2. In Lion it "
+        "can only turn signs.",
         "Does the decay pass through √v?",
         (form(SHRINK + "\n        return g", 'return g + group["weight_decay"] * p'),),
     ),
@@ -352,7 +366,7 @@ WEIGHT_DECAY = (
     ),
     Mistake(
         "wd-both",
-        ADAMS,
+        (*ADAMS, "Lion"),
         "The decay is in the gradient and on the parameter too.",
         "Is the decay counted twice?",
         (
@@ -370,7 +384,7 @@ WEIGHT_DECAY = (
     ),
     Mistake(
         "wd-not-scaled-by-lr",
-        ("AdamW",),
+        DECOUPLED,
         "The parameter shrinks by λ, not by ηλ: it decays even at lr 0.",
         "What happens at lr 0?",
         (
@@ -378,21 +392,27 @@ WEIGHT_DECAY = (
             form(
                 SHRINK, "pass", ADAM_MOVE, f'{ADAM_MOVE}\n        p.mul_(1 - group["weight_decay"])'
             ),
+            form(
+                SHRINK, "pass", LION_MOVE, f'{LION_MOVE}\n        p.mul_(1 - group["weight_decay"])'
+            ),
         ),
         kind="dialect",
         whose="Loshchilov and Hutter 2019, whose λ is torch's ηλ",
     ),
     Mistake(
         "wd-after-step",
-        ("AdamW",),
+        DECOUPLED,
         "The step comes first and the shrinking last, so that the step is shrunk too.",
         "Which p is decayed?",
-        (form(SHRINK, "pass", ADAM_MOVE, f"{ADAM_MOVE}\n        {SHRINK_IN_UPDATE}"),),
+        tuple(
+            form(SHRINK, "pass", move, f"{move}\n        {SHRINK_IN_UPDATE}")
+            for move in (ADAM_MOVE, LION_MOVE)
+        ),
         kind="dialect",
     ),
     Mistake(
         "wd-simultaneous",
-        ("AdamW",),
+        DECOUPLED,
         "Step and decay are taken from the same old parameter: another rounding, nothing more.",
         "Nothing is wrong here.",
         (
@@ -402,9 +422,15 @@ WEIGHT_DECAY = (
                 ADAM_MOVE,
                 'p.sub_(lr * m_hat / (v_hat.sqrt() + eps) + lr * group["weight_decay"] * p)',
             ),
+            form(
+                SHRINK,
+                "pass",
+                LION_MOVE,
+                'p.sub_(lr * (torch.sign(c) + group["weight_decay"] * p))',
+            ),
         ),
         kind="dialect",
-        whose="optax",
+        whose="optax; Lion's paper",
         shows="never",
     ),
     Mistake(
@@ -464,7 +490,7 @@ WEIGHT_DECAY = (
     ),
     Mistake(
         "wd-lr-squared",
-        ("AdamW",),
+        DECOUPLED,
         "The decay is scaled by η twice.",
         "Which factor scales λ?",
         (form("p.mul_(1 - group", 'p.mul_(1 - group["lr"] * group'),),
@@ -511,7 +537,7 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "t-per-parameter",
-        ADAMS,
+        (*ADAMS, *SCHEDULE_FREE),
         "One counter is advanced inside the loop over parameters: "
         "two parameters, two ticks a step.",
         "How often does t tick?",
@@ -529,7 +555,7 @@ BIAS_CORRECTION = (
     ),
     Mistake(
         "t-global",
-        (*DAMPED, "Adagrad", *ADAMS),
+        (*DAMPED, "Adagrad", *ADAMS, *SCHEDULE_FREE),
         "One t for all parameters, also for one that came late or missed a gradient.",
         "Whose age is t?",
         (
@@ -677,29 +703,31 @@ BIAS_CORRECTION = (
 AVERAGES = (
     Mistake(
         "betas-swapped",
-        ADAMS,
-        "β₂ averages the gradient and β₁ its square.",
+        (*ADAMS, "Lion"),
+        "β₂ averages the gradient and β₁ its square. In Lion, β₂ makes the step and β₁ the memory.",
         "Which average is slower?",
         (form('beta1, beta2 = group["betas"]', 'beta2, beta1 = group["betas"]'),),
         shows="step 2",
     ),
     Mistake(
         "missing-1-beta1",
-        ADAMS,
-        "m = β₁m + g: the weights do not sum to 1.",
+        (*ADAMS, "Lion"),
+        "m = β₁m + g, in Lion c: the weights do not sum to 1.",
         "Do the weights sum to 1?",
         (form(M_NEW, "g\n"),),
+        shows="step 1, in Lion step 2",
     ),
     Mistake(
         "missing-1-beta2",
-        ADAMS,
-        "v = β₂v + g²: the weights do not sum to 1.",
+        (*ADAMS, "Lion"),
+        "v = β₂v + g², in Lion m = β₂m + g: the weights do not sum to 1.",
         "Do the weights sum to 1?",
-        (form(V_NEW, "g * g"),),
+        (form(V_NEW, "g * g"), form(LION_MEMORY, 'state["exp_avg"] = beta2 * m + g')),
+        shows="step 1, in Lion step 2",
     ),
     Mistake(
         "beta-complement-swapped",
-        (*ADAMS, "RMSprop"),
+        (*ADAMS, "RMSprop", "Lion"),
         "β weighs the new value and 1-β the old one.",
         "Which weight is the large one?",
         (
@@ -718,7 +746,12 @@ AVERAGES = (
                 'alpha * state["square_avg"] + (1 - alpha) * g * g',
                 '(1 - alpha) * state["square_avg"] + alpha * g * g',
             ),
+            *_each(
+                form(LION_STEP, "c = (1 - beta1) * m + beta1 * g"),
+                form(LION_MEMORY, 'state["exp_avg"] = (1 - beta2) * m + beta2 * g'),
+            ),
         ),
+        shows="step 1, in Lion step 2",
     ),
     Mistake(
         "not-squared",
@@ -736,10 +769,15 @@ AVERAGES = (
     ),
     Mistake(
         "grad-instead-of-m",
-        ADAMS,
-        "The numerator is today's gradient, not its average.",
+        (*ADAMS, "Lion"),
+        "The step is along today's gradient, not its average; in Lion, by its sign.",
         "What feeds each line?",
-        (form("m_hat = m / c1", "m_hat = g / c1"), form("m_hat = m / c1", "m_hat = g")),
+        (
+            form("m_hat = m / c1", "m_hat = g / c1"),
+            form("m_hat = m / c1", "m_hat = g"),
+            form(LION_STEP, "c = g"),
+        ),
+        shows="step 1, in Lion step 2",
     ),
     Mistake(
         "v-from-m",
@@ -1072,6 +1110,110 @@ ACCUMULATORS = (
     ),
 )
 
+SIGN = (
+    Mistake(
+        "lion-one-average",
+        ("Lion",),
+        "One average does both: the step is by the sign of the new m, so β₁ does nothing.",
+        "How many averages does the paper have, and which of them is remembered?",
+        (
+            form("torch.sign(c)", 'torch.sign(state["exp_avg"])'),
+            form(LION_STEP, "c = beta2 * m + (1 - beta2) * g"),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
+        "lion-remembers-c",
+        ("Lion",),
+        "What is remembered is c, made with β₁, so β₂ does nothing.",
+        "How many averages does the paper have, and which of them is remembered?",
+        (form(LION_MEMORY, 'state["exp_avg"] = c'),),
+        shows="step 2",
+    ),
+    Mistake(
+        "lion-memory-first",
+        ("Lion",),
+        "m is updated before c is made of it, so today's gradient counts twice in the step.",
+        "Which m does the step see, the old one or the new?",
+        (
+            form(
+                'm = state["exp_avg"]\n        c =',
+                'm = state["exp_avg"] = beta2 * state["exp_avg"] + (1 - beta2) * g\n        c =',
+                f"        {LION_MEMORY}\n",
+                "",
+            ),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
+        "lion-no-sign",
+        ("Lion",),
+        "The step is the average itself, not its sign.",
+        "How long is a step of Lion's in each coordinate?",
+        (form("torch.sign(c)", "c"),),
+    ),
+)
+
+AVERAGED_POINTS = (
+    Mistake(
+        "sf-trains-at-average",
+        SCHEDULE_FREE,
+        "The parameter is x while it trains: gradients are taken at the average, not beside it. "
+        "That is where the model is tested.",
+        "Which of the three points is the gradient taken at?",
+        (form(BETWEEN, "p.copy_(x)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-trains-at-z",
+        SCHEDULE_FREE,
+        "The parameter is z: this is SGD, with an average beside it that nobody asks.",
+        "Which of the three points is the gradient taken at?",
+        (form(BETWEEN, "p.copy_(z)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-beta-swapped",
+        SCHEDULE_FREE,
+        "β weighs z and 1-β the average.",
+        "Near to which of the two is the gradient taken?",
+        (form(BETWEEN, "p.copy_(beta * z + (1 - beta) * x)"),),
+        shows="step 2",
+    ),
+    Mistake(
+        "sf-steps-from-parameter",
+        SCHEDULE_FREE,
+        "The step starts at the parameter, where the gradient was taken, not at z.",
+        "Which of the three points does SGD move?",
+        (form('state["z"] - rate * g', "p - rate * g"),),
+        shows="step 3",
+    ),
+    Mistake(
+        "sf-plain-mean",
+        SCHEDULE_FREE,
+        "All points count alike, c = 1/t, those of the warm-up too.",
+        "How much should a point count that was made at a tiny rate?",
+        (form("c = w / total", "c = 1 / t"),),
+        shows="step 2, with a warm-up or an r",
+    ),
+    Mistake(
+        "sf-weight-without-warm-up",
+        SCHEDULE_FREE,
+        "The weight is made of η, not of the warm-up's rate γ, so early points count too much.",
+        "How much should a point count that was made at a tiny rate?",
+        (form('max(state["lr_max"], rate)', 'max(state["lr_max"], lr)'),),
+        shows="step 2, with a warm-up",
+    ),
+    Mistake(
+        "sf-latest-rate",
+        SCHEDULE_FREE,
+        "The weight is made of the present rate, not of the largest so far.",
+        "What becomes of the weights when lr falls?",
+        (form('max(state["lr_max"], rate)', "rate"),),
+        shows="the first fall of lr",
+    ),
+)
+
 CONTRACT: list[Mistake] = [
     Mistake(
         "reads-defaults",
@@ -1286,7 +1428,7 @@ CONTRACT: list[Mistake] = [
         ALL,
         "p = p - …: a new tensor gets the name p, and the model keeps the old one.",
         "Is the model looking at it?",
-        (form("p.sub_(", "p = p - ("),),
+        (form("p.sub_(", "p = p - ("), form("p.copy_(", "p = (")),
         shows="the parameter never moves",
     ),
     Mistake(
@@ -1294,7 +1436,7 @@ CONTRACT: list[Mistake] = [
         ALL,
         "p.data = …: the parameter gets another storage, and views of it go stale.",
         "Is the model looking at it?",
-        (form("p.sub_(", "p.data = p.data - ("),),
+        (form("p.sub_(", "p.data = p.data - ("), form("p.copy_(", "p.data = (")),
         shows="the parameter's storage after the step",
     ),
     Mistake(
@@ -1302,7 +1444,10 @@ CONTRACT: list[Mistake] = [
         ALL,
         "The step moves a flattened copy: reshape(-1) is a view of a contiguous parameter only.",
         "View or copy?",
-        (form("p.sub_(", "p.contiguous().sub_("),),
+        (
+            form("p.sub_(", "p.contiguous().sub_("),
+            form("p.copy_(", "p.contiguous().copy_("),
+        ),
         shows="a transposed parameter never moves",
     ),
     Mistake(
@@ -1339,7 +1484,7 @@ CONTRACT: list[Mistake] = [
     ),
     Mistake(
         "none-decays",
-        ("AdamW",),
+        DECOUPLED,
         "The decay comes before the look at the gradient, and shrinks parameters without one too.",
         "What about a frozen parameter?",
         (
@@ -1483,7 +1628,7 @@ CONTRACT: list[Mistake] = [
     ),
     Mistake(
         "step-dtype",
-        ADAPTIVE,
+        (*ADAPTIVE, *SCHEDULE_FREE),
         "The step counter has the parameter's dtype. bfloat16 has no 257: it stays at 256.",
         "Can this dtype count?",
         (form('state["step"] = 0', 'state["step"] = torch.zeros((), dtype=p.dtype)'),),
@@ -1568,7 +1713,7 @@ small ones."""
 
 RULE: list[Mistake] = [
     *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
-    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS,
+    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS, *SIGN, *AVERAGED_POINTS,
 ]  # fmt: skip
 """Mistakes in the update rule. A teacher's own are added to it (`own.py`)."""
 

@@ -3,11 +3,11 @@
 The file is trusted: it is the teacher's, and runs as any module does. It has a docstring, a class
 for each optimizer on top of `Frame`, with the rule as a solution has it, and two lists::
 
-    OPTIMIZERS = (Own(Lion, amplified={"betas": (0.6, 0.8)}),)
+    OPTIMIZERS = (Own(Adamax, amplified={"betas": (0.6, 0.8)}),)
     MISTAKES = (
         Mistake(
-            "lion-no-sign", ("Lion",), "What such code does.", "A question?",
-            (form("torch.sign(c)", "c"),),
+            "adamax-no-correction", ("Adamax",), "What such code does.", "A question?",
+            (form("lr / (1 - beta1**t)", "lr"),),
         ),
     )
 

@@ -24,6 +24,9 @@ OTHER_VALUES: dict[str, Any] = {
     "eps": 0.23,
     "alpha": 0.58,
     "betas": (0.71, 0.87),
+    "warmup_steps": 5,
+    "r": 0.43,
+    "weight_lr_power": 1.7,
 }
 """Of no simple relation to each other or to the amplified values: what is equal by accident at
 those is not equal at these too."""
@@ -36,6 +39,10 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "RMSprop": ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize"),
     "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
     "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"),
+    "Lion": ("lr", "betas", "weight_decay", "maximize"),
+    "ScheduleFreeSGD": (
+        *("lr", "momentum", "weight_decay", "warmup_steps", "r", "weight_lr_power", "maximize"),
+    ),
 }
 """What a constructor may take besides the parameters."""
 
@@ -78,6 +85,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "Adam": _ADAM_VARIANTS,
     "AdamW": _ADAM_VARIANTS,
+    "Lion": {"basic": {"weight_decay": 0.0}, "weight decay": _DECAY},
+    "ScheduleFreeSGD": {
+        "basic": {"warmup_steps": 0, "r": 0.0, "weight_lr_power": 2.0},
+        "warm-up": {"r": 0.0, "weight_lr_power": 2.0},
+        "weights": {},
+        "weight decay": _DECAY,
+    },
 }
 """Settings, on top of the amplified ones, that bring every branch of a rule into play."""
 
@@ -89,6 +103,8 @@ EVERY_OPTION: dict[str, dict[str, Any]] = {
     "RMSprop": {"momentum": 0.6, "centered": True} | _DECAY,
     "Adam": {"amsgrad": True} | _DECAY,
     "AdamW": {"amsgrad": True} | _DECAY,
+    "Lion": _DECAY,
+    "ScheduleFreeSGD": _DECAY,
 }
 """As many options at once as go together: one may be right by itself and wrong beside another."""
 

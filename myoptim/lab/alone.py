@@ -25,10 +25,15 @@ def is_only_a_rule(cls: type[Any]) -> bool:
     steps = (inspect.unwrap(member) for member in (cls.step, TensorRule.step))
     return (
         len(set(steps)) == 1
-        and cls._step_groups is TensorRule._step_groups  # not after a look at all parameters
+        and steps_one_by_one(cls)
         and cls._step_group is TensorRule._step_group
         and cls._step_params in _STEPS_OF_A_RULE
     )
+
+
+def steps_one_by_one(cls: type[Any]) -> bool:
+    """Whether a class that declares a rule steps without a look at all parameters before."""
+    return getattr(cls, "_step_groups", TensorRule._step_groups) is TensorRule._step_groups
 
 
 def settled(cls: type[TensorRule], group: Group) -> Group:

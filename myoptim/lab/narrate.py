@@ -16,7 +16,8 @@ step 1, x
     param.add_(update, alpha=-lr)
     param = 4, 8
 
-The statements are those of the rule of one of ours, and otherwise those of `step` and of what it
+The statements are those of the rule of one of ours, with what it looks at in all parameters before
+any of them moves, and otherwise those of `step` and of what it
 calls in the same file: torch's own optimizers and anybody's. It is Python's tracing that follows
 them, so what is not narrated costs nothing, and a step that is takes many times as long.
 """
@@ -38,6 +39,7 @@ import torch
 from torch import Tensor
 
 from myoptim.lab import formulas
+from myoptim.lab.alone import steps_one_by_one
 from myoptim.lab.errors import UsageError
 from myoptim.lab.resolve import rule_of, rules_of
 from myoptim.lab.source import Source, Statement, read_source
@@ -193,6 +195,8 @@ def _roots(optimizer: Any) -> set[CodeType]:
     """The code with which the telling begins."""
     cls = type(optimizer)
     functions: list[Callable[..., Any]] = rules_of(cls) if rule_of(cls) else []
+    if functions and not steps_one_by_one(cls):  # what it does before the rule
+        functions.append(cls._step_groups)
     roots = {inspect.unwrap(function).__code__ for function in functions}
     step = getattr(inspect.unwrap(cls.step), "__code__", None)
     if not roots and step is not None:

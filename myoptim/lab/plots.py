@@ -217,6 +217,37 @@ def _loss_axis(axes: Axes, curves: Sequence[Array]) -> None:
     axes.set_ylim(lowest / 2, top * 2)
 
 
+def bands(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float, float, float]]]) -> None:
+    """Draw for every label a line within a band.
+
+    The axis of x is logarithmic where all is positive, the other one if it also spans two decades.
+    What is far above the best of every label is cut off: a run that diverged would hide the others.
+
+    Args:
+        axes: where to draw.
+        curves: for each label the points (x, lowest, middle, highest), by x; what is not finite
+            leaves gaps.
+    """
+    styled = styles(curves)
+    every = np.concatenate([np.array(points) for points in curves.values()])
+    every = np.where(np.isfinite(every), every, np.nan)
+    for label, points in curves.items():
+        x, *heights = np.array(points).T
+        low, middle, high = (np.where(np.isfinite(y), y, np.nan) for y in heights)
+        axes.fill_between(x, low, high, color=styled[label]["color"], alpha=0.15, linewidth=0)
+        axes.plot(x, middle, label=label, linewidth=1.8, **styled[label])
+    if np.nanmin(every[:, 0]) > 0:
+        axes.set_xscale("log")
+    best = [min(middle for _, _, middle, _ in points) for points in curves.values()]
+    lowest, highest = min(best), max((one for one in best if np.isfinite(one)), default=np.inf)
+    top = min(highest * _HIGHEST, float(np.nanmax(every[:, 1:], initial=-np.inf)))
+    if lowest > 0 and lowest * 10**_DECADES_FOR_LOG < top:
+        axes.set_yscale("log")
+    if 0 < top < axes.get_ylim()[1]:
+        axes.set_ylim(top=1.1 * top)
+    axes.grid(alpha=0.25)
+
+
 def legend(
     figure: Figure,
     with_twins: bool = False,

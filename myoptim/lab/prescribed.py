@@ -28,6 +28,14 @@ AMPLIFIED: dict[str, dict[str, Any]] = {
     "RMSprop": {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
     "Adam": {"lr": 0.1, "betas": (0.6, 0.8), "eps": 0.1},
     "AdamW": {"lr": 0.1, "betas": (0.6, 0.8), "eps": 0.1, "weight_decay": 0.2},
+    "Lion": {"lr": 0.1, "betas": (0.6, 0.8), "weight_decay": 0.2},
+    "ScheduleFreeSGD": {
+        "lr": 0.1,
+        "momentum": 0.6,
+        "warmup_steps": 3,
+        "r": 0.7,
+        "weight_lr_power": 1.3,
+    },
 }
 """Hyper-parameters that make every term count. No two of one optimizer are equal or each other's
 complement, since equal values hide mistakes (dampening 0.5 hides its complement)."""

@@ -1,7 +1,8 @@
 """The problems that every part of the lab uses, and how to bring your own.
 
 A `Problem` says what it is, where it starts, where its minimum lies, and where to look. It is
-either a `Surface`, a function of its parameters, or a `Fit`, a model fitted to observations.
+a `Surface`, a function of its parameters, a `Fit`, a model fitted to observations, or a `Network`,
+trained on minibatches and judged by what it was not trained on.
 `problem.start()` begins a fresh run: new parameters, and the loss as a function of them.
 
     >>> run = get_problem("four_square").start()
@@ -20,13 +21,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.functional import jvp
-from torch.nn.functional import linear, mse_loss
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy, linear, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 import myoptim
+from myoptim.lab import networks
 from myoptim.lab.errors import UsageError, unknown
+from myoptim.lab.networks import Examples
 from myoptim.lab.resolve import hyperparameters, load_object, user_code
 
 Params = dict[str, Tensor]
@@ -48,7 +52,8 @@ class Run:
 
     Attributes:
         params: the parameters by name: leaf tensors that require gradients.
-        function: the loss over everything, `function(**params)`.
+        function: the loss over everything, `function(**params)`; of a network, over what no
+            minibatch has.
         minibatch: the same over the next minibatch; `function` itself where there are none.
         data: what is fitted, for a `Fit`.
         epoch: how many minibatches make one pass over the data.
@@ -98,8 +103,7 @@ class Problem(ABC):
         formula: the loss, in text.
         source: where it comes from.
         look_at: what there is to see.
-        initial: draws the parameters' first values, by name, from a generator.
-        dtype: of the parameters and the data; None keeps that of `initial`.
+        dtype: of the parameters and the data; None keeps that in which they are drawn.
         steps: how many steps show what there is to see.
         full_steps: how many the example was documented with, where that takes long.
         rates: learning rates by class name; others have that of a relative, see `rate`.
@@ -111,7 +115,6 @@ class Problem(ABC):
     formula: str
     source: str
     look_at: str
-    initial: Callable[[torch.Generator], Mapping[str, Any]]
     dtype: torch.dtype | None = None
     steps: int = 200
     full_steps: int | None = None
@@ -150,13 +153,14 @@ class Problem(ABC):
     def minima(self, seed: int = 0) -> tuple[Params, ...]:
         """The points where the loss is least, in float64; empty where they are not known."""
 
-    def _params(
-        self, generator: torch.Generator, dtype: torch.dtype | None, device: torch.device | str
-    ) -> Params:
-        return {
-            name: _floating(value).to(dtype=dtype, device=device).requires_grad_()
-            for name, value in self.initial(generator).items()
-        }
+
+def _params(
+    values: Mapping[str, Any], dtype: torch.dtype | None, device: torch.device | str
+) -> Params:
+    return {
+        name: _floating(value).to(dtype=dtype, device=device).requires_grad_()
+        for name, value in values.items()
+    }
 
 
 def _floating(value: Any) -> Tensor:
@@ -172,10 +176,12 @@ class Surface(Problem):
 
     Attributes:
         function: the loss, a scalar tensor, as a function of the parameters by name.
+        initial: draws the parameters' first values, by name, from a generator.
         lowest: the points where it is least, as numbers.
     """
 
     function: Callable[..., Tensor]
+    initial: Callable[[torch.Generator], Mapping[str, Any]]
     lowest: tuple[Mapping[str, Any], ...] = ()
 
     def start(
@@ -187,7 +193,7 @@ class Surface(Problem):
     ) -> Run:
         """Begin a fresh run."""
         generator = torch.Generator().manual_seed(seed)
-        params = self._params(generator, dtype or self.dtype, device)
+        params = _params(self.initial(generator), dtype or self.dtype, device)
         return Run(params, self.function, minibatch=self.function)
 
     def minima(self, seed: int = 0) -> tuple[Params, ...]:
@@ -207,6 +213,7 @@ class Fit(Problem):
         model: the prediction for y, `model(x, **params)`.
         criterion: the loss of a prediction, `criterion(prediction, y)`, a function of the mean
             squared error, so that least squares is its minimum.
+        initial: draws the parameters' first values, by name, from a generator.
         law: the parameters to look for that minimum from: those that y was drawn with.
         batch_size: how many observations a loss is taken over, in their order; None: all.
     """
@@ -214,6 +221,7 @@ class Fit(Problem):
     observe: Callable[[torch.Generator], tuple[Tensor, Tensor]]
     model: Callable[..., Tensor]
     criterion: Callable[[Tensor, Tensor], Tensor]
+    initial: Callable[[torch.Generator], Mapping[str, Any]]
     law: Mapping[str, Any]
     batch_size: int | None = None
 
@@ -240,7 +248,7 @@ class Fit(Problem):
             return self.criterion(self.model(inputs, **params), targets)
 
         return Run(
-            params=self._params(generator, dtype, device),
+            params=_params(self.initial(generator), dtype, device),
             function=function,
             minibatch=minibatch if self.batch_size else function,
             data=Data(x, y, self.model),
@@ -252,6 +260,66 @@ class Fit(Problem):
         x, y = self.observe(torch.Generator().manual_seed(seed))
         law = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.law.items()}
         return (_least_squares(self.model, x.double(), y.double(), law),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Problem):
+    """A network that says to which class examples belong, trained on minibatches.
+
+    Its minimum is not known, and not what is looked for: a run is judged by the cross-entropy of
+    examples that no minibatch has.
+
+    Attributes:
+        build: makes the network, its first parameters from torch's random numbers.
+        examples: draws what to train on and what to judge by, from a generator.
+        batch_size: how many examples a minibatch has; they are drawn at random.
+    """
+
+    build: Callable[[], nn.Module]
+    examples: Callable[[torch.Generator], tuple[Examples, Examples]]
+    batch_size: int
+
+    def start(
+        self,
+        seed: int = 0,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Run:
+        """Begin a fresh run."""
+        generator = torch.Generator().manual_seed(seed)
+        dtype = dtype or self.dtype
+        train, rest = (_cast(examples, dtype, device) for examples in self.examples(generator))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self.build()
+
+        def loss(examples: Examples, params: Params) -> Tensor:
+            inputs, targets = examples
+            scores: Tensor = functional_call(network, params, inputs)
+            return cross_entropy(scores.flatten(0, -2), targets.flatten())
+
+        def minibatch(**params: Tensor) -> Tensor:
+            chosen = torch.randint(len(train[0]), (self.batch_size,), generator=generator)
+            inputs, targets = (values[chosen.to(values.device)] for values in train)
+            return loss((inputs, targets), params)
+
+        return Run(
+            params=_params(dict(network.named_parameters()), dtype, device),
+            function=lambda **params: loss(rest, params),
+            minibatch=minibatch,
+            epoch=len(train[0]) // self.batch_size,
+        )
+
+    def minima(self, seed: int = 0) -> tuple[Params, ...]:
+        """None is known."""
+        return ()
+
+
+def _cast(examples: Examples, dtype: torch.dtype | None, device: torch.device | str) -> Examples:
+    """Numbers in another type; what counts or names something stays whole."""
+    inputs, targets = examples
+    return inputs.to(device, dtype if inputs.is_floating_point() else None), targets.to(device)
 
 
 def _forever(loader: Iterable[Any]) -> Iterator[Any]:
@@ -538,8 +606,69 @@ _SURFACES: list[Problem] = [
     ),
 ]
 
-#: Every problem by its name, the documented examples first.
+
+# Networks -----------------------------------------------------------------------------------
+
+#: Rates for a small network in its first few hundred steps, before any of them was tried here:
+#: those of the papers, or customary ones.
+_NETWORK_RATES = {
+    "SGD": 0.1,
+    "Momentum": 0.01,
+    "Nesterov": 0.01,
+    "Adagrad": 0.01,
+    "RMSprop": 1e-3,
+    "Adam": 3e-3,
+    "AdamW": 3e-3,
+    "Muon": 0.02,
+    "Lion": 1e-3,
+    "ScheduleFreeSGD": 1.0,
+    "ScheduleFreeAdamW": 1e-2,
+}
+
+
+def _transformer() -> nn.Module:
+    _, characters = networks.reference()
+    return networks.Transformer(len(characters))
+
+
+_NETWORKS: list[Problem] = [
+    Network(
+        name="digits",
+        title="Digits of fonts, under noise",
+        formula="cross-entropy of 144 → 64 → 64 → 10, without biases, on images of 12 x 12",
+        source="Drawn from the fonts that matplotlib brings, so that nothing need be fetched.",
+        look_at="Matrices only, so that Muon runs too. The loss is that of a minibatch, and at "
+        "the end that of 1,000 images more.",
+        build=networks.Classifier,
+        examples=networks.digits,
+        batch_size=32,
+        dtype=torch.float32,
+        steps=300,
+        rates=_NETWORK_RATES,
+    ),
+    Network(
+        name="transformer",
+        title="A small transformer on the text of a manual",
+        formula="cross-entropy of the next character; two blocks, 48 wide, 32 characters",
+        source="The language reference that ships with Python, pydoc_data.topics: numbers are "
+        "of one version of Python.",
+        look_at="Embeddings, attention, gains and biases. The loss is that of a minibatch, and "
+        "at the end that of pieces from a part of the text that is not trained on.",
+        build=_transformer,
+        examples=lambda generator: networks.windows(),
+        batch_size=16,
+        dtype=torch.float32,
+        steps=300,
+        rates=_NETWORK_RATES,
+    ),
+]
+
+#: What a race without names goes through: every problem of a few numbers by its name, the
+#: documented examples first.
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in [*_DOCUMENTED, *_SURFACES]}
+
+#: Those that take seconds for a run, by name only.
+NETWORKS: dict[str, Problem] = {problem.name: problem for problem in _NETWORKS}
 
 #: The names of the documented examples.
 DOCUMENTED = tuple(problem.name for problem in _DOCUMENTED)
@@ -551,9 +680,10 @@ def get_problem(name: str) -> Problem:
     Raises:
         UsageError: there is none; the message names the nearest.
     """
-    if name not in PROBLEMS:
-        raise unknown("problem", name, PROBLEMS)
-    return PROBLEMS[name]
+    known = PROBLEMS | NETWORKS
+    if name not in known:
+        raise unknown("problem", name, known)
+    return known[name]
 
 
 def load_problem(spec: str) -> Problem:

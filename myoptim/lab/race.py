@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import myoptim
+from myoptim.lab.errors import UsageError
 from myoptim.lab.prescribed import advance, read_state
-from myoptim.lab.problems import Params, Problem, distance, flatten
+from myoptim.lab.problems import Params, Problem, Run, distance, flatten
 from myoptim.lab.resolve import (
     construct,
     given_settings,
@@ -49,6 +50,13 @@ Array = NDArray[Any]
 BASELINES = ("SGD", "Adam")
 
 
+class Multiple(float):
+    """A learning rate as a multiple of the problem's own for an optimizer; written 0.1x."""
+
+    def __format__(self, spec: str) -> str:
+        return f"{float(self):{spec}}x"
+
+
 @dataclass(frozen=True)
 class Racer:
     """An optimizer and its hyper-parameters.
@@ -56,12 +64,30 @@ class Racer:
     Attributes:
         label: what to call it.
         cls: the class.
-        settings: hyper-parameters; without "lr", the problem's rate for optimizers of this name.
+        settings: hyper-parameters; without "lr", the problem's rate for optimizers of this name;
+            with a `Multiple` for "lr", so many times that.
     """
 
     label: str
     cls: Callable[..., Any]
     settings: Mapping[str, Any]
+
+    def on(self, problem: Problem) -> Racer:
+        """The same with the learning rate that it has on this problem.
+
+        Raises:
+            UsageError: it is a multiple, and the problem has no rate for this optimizer.
+        """
+        own = problem_rate(problem, self.cls)
+        settings = {**own, **self.settings}
+        if isinstance(factor := settings.get("lr"), Multiple):
+            if not own:
+                raise UsageError(
+                    f"{problem.name} has no learning rate for {self.label} of which lr={factor:g} "
+                    "could be a multiple; give numbers without x"
+                )
+            settings["lr"] = factor * own["lr"]
+        return Racer(self.label, self.cls, settings)
 
     def twin(self) -> Racer | None:
         """What torch has under this name, run as its plain loop; None for others' optimizers."""
@@ -87,7 +113,7 @@ class Finish:
         loss: the loss over all the data at the end.
         diverged_at: the step before which the loss was not finite, and the run ended; None where
             it always was.
-        params: the parameters at the end.
+        params: the parameters at the end, those of `eval()` where the optimizer has such a mode.
         state: each parameter's buffers at the end.
         path: of two real parameters all values, shape (steps + 1, 2); else None.
         prints: a number for the bits of all parameters after every step.
@@ -134,8 +160,8 @@ class Result:
             "optimizer": self.racer.label,
             "settings": {**self.racer.settings, "lr": self.finish.lr},
             "steps": self.finish.steps,
-            "loss": _finite(self.finish.loss),
-            "distance": _finite(self.distance),
+            "loss": finite(self.finish.loss),
+            "distance": finite(self.distance),
             "diverged_at": self.finish.diverged_at,
             "equals_torch": None if self.difference is None else not self.difference,
             "difference": self.difference or None,
@@ -168,7 +194,7 @@ class Results(list[Result]):
         return headings, [result.row() for result in self]
 
     def __repr__(self) -> str:
-        best = min(self, key=lambda result: _or_infinite(result.finish.loss), default=None)
+        best = min(self, key=lambda result: or_infinite(result.finish.loss), default=None)
         found = f", lowest loss {best.finish.loss:.6g} of {best.racer.label}" if best else ""
         return f"<race of {counted(len(self), 'optimizer')} on {self.problem.name}{found}>"
 
@@ -176,11 +202,13 @@ class Results(list[Result]):
         return as_html(f"{self.problem.title}: {self.problem.formula}", *self.table())
 
 
-def _or_infinite(value: float) -> float:
+def or_infinite(value: float) -> float:
+    """NaN as infinity: a loss that is worse than any number."""
     return value if math.isfinite(value) else math.inf
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """None for what JSON has no number for."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -195,7 +223,8 @@ def line_up(
         optimizers: names as `resolve` takes them; by default all of ours that take vectors.
             Whoever brings one that is not ours gets the baselines too.
         settings: hyper-parameters for all.
-        sweep: a hyper-parameter and its values: each optimizer runs once with each.
+        sweep: a hyper-parameter and its values: each optimizer runs once with each. Those of a
+            learning rate may be `Multiple`.
 
     Raises:
         UsageError: there is no such optimizer.
@@ -245,13 +274,11 @@ def race(
     minima = problem.minima(seed)
 
     def run(racer: Racer) -> Finish:
-        return _train(problem, racer, progress(range(1, steps + 1)), seed)
+        return train(problem, racer, progress(range(1, steps + 1)), seed)
 
     results: list[Result] = []
     for racer in racers:
-        racer = Racer(
-            racer.label, racer.cls, {**problem_rate(problem, racer.cls), **racer.settings}
-        )
+        racer = racer.on(problem)
         twin = racer.twin()
         finish, torchs = run(racer), run(twin) if twin else None
         difference = _difference(finish, torchs) if torchs else None
@@ -260,7 +287,8 @@ def race(
     return Results(problem, results)
 
 
-def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> Finish:
+def train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> Finish:
+    """Run one racer, as it is, from a fresh start; `race` says what is fair and what it raises."""
     losses: list[float] = []
     prints: list[int] = []
     diverged_at = None
@@ -282,6 +310,8 @@ def _train(problem: Problem, racer: Racer, steps: Iterable[int], seed: int) -> F
             prints.append(_print(point))
             if points:
                 points.append(point.tolist())
+        if callable(getattr(optimizer, "eval", None)):  # what it has found may lie elsewhere
+            optimizer.eval()
     return Finish(
         lr=_lr(optimizer),
         losses=np.array(losses),
@@ -326,14 +356,17 @@ def record(
 ) -> dict[str, Any]:
     """What to keep beside the pictures of a race: enough to run it again."""
     return {
-        "problem": problem.name,
-        "formula": problem.formula,
-        "source": problem.source,
+        **described(problem),
         "seed": seed,
         "minima": [flatten(point).tolist() for point in problem.minima(seed)],
         "pictures": [picture.name for picture in pictures],
         "results": [result.as_dict() for result in results],
     }
+
+
+def described(problem: Problem) -> dict[str, str]:
+    """What a problem says of itself, for JSON."""
+    return {"problem": problem.name, "formula": problem.formula, "source": problem.source}
 
 
 def versions() -> dict[str, str]:
@@ -372,7 +405,7 @@ def draw(
         next(panels),
         {label: finish.losses for label, finish in finishes.items()},
         {label: finish.losses for label, finish in twins.items()},
-        window=run.epoch,
+        window=_window(run, results),
         least=_least(problem, seed) if run.epoch == 1 else None,
     )
     if paths:
@@ -400,10 +433,11 @@ def draw_sweep(problem: Problem, results: Sequence[Result], seed: int = 0) -> Fi
         panels.setdefault(optimizer, {})[value] = result.finish.losses
     figure = plots.new_figure(problem.title, len(panels))
     run = problem.start(seed)
+    window = _window(run, results)
     least = _least(problem, seed) if run.epoch == 1 else None
     for axes, (optimizer, curves) in zip(figure.axes, panels.items(), strict=True):
         styled = plots.sweep_styles(list(curves))
-        plots.loss_curves(axes, curves, styled=styled, window=run.epoch, least=least)
+        plots.loss_curves(axes, curves, styled=styled, window=window, least=least)
         axes.set_title(optimizer, fontsize="medium")
     plots.legend(figure)
     return figure
@@ -423,6 +457,12 @@ def _paths(results: Sequence[Result]) -> dict[str, Array]:
         for result in results
         if result.finish.path is not None
     }
+
+
+def _window(run: Run, results: Sequence[Result]) -> int:
+    """How many losses a point of a curve is the mean of: an epoch's, if the runs have twenty."""
+    longest = max(len(result.finish.losses) for result in results)
+    return max(1, min(run.epoch, longest // 20))
 
 
 def _least(problem: Problem, seed: int) -> float | None:

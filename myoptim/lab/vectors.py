@@ -81,6 +81,8 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "Adam": (Plan("AMSGrad, weight decay, maximize", {"amsgrad": True, **_TURNED}),),
     "AdamW": (Plan("AMSGrad, maximize", {"amsgrad": True, "maximize": True}),),
+    "Lion": (Plan("weight decay, maximize", _TURNED),),
+    "ScheduleFreeSGD": (Plan("warm-up, weights, weight decay, maximize", _TURNED),),
     "Adadelta": (Plan("weight decay, maximize", {"lr": 0.1, "rho": 0.7, "eps": 0.1, **_TURNED}),),
     "Adamax": (Plan("weight decay, maximize", {**_ADAM, **_TURNED}),),
     "NAdam": (Plan("weight decay, maximize", {**_ADAM, "momentum_decay": 3.0, **_TURNED}),),
@@ -127,7 +129,8 @@ def vectors(optimizer: str, settings: Mapping[str, Any] | None = None) -> dict[s
     return {
         "schema": SCHEMA,
         "optimizer": optimizer,
-        "equals": {
+        "equals": twin
+        and {
             "class": f"torch.optim.{twin.__name__}",
             "settings": dict(declared.twin_settings),
         },

@@ -5,6 +5,7 @@ import pytest
 import torch
 from course import in_process
 
+import myoptim
 from myoptim.course.check import Settings
 from myoptim.course.diagnosis import (
     Candidate,
@@ -17,6 +18,7 @@ from myoptim.course.exercise import Record, accepted, exercise, fits
 from myoptim.course.mistakes import (
     ALL,
     CATALOGUE,
+    DECOUPLED,
     RULE,
     SOLUTIONS,
     edited,
@@ -38,6 +40,8 @@ HANDED_IN = [pair for pair in PAIRS if pair[0].id != "delegates"]
 COINCIDE = {
     # With dampening 0, g + μb of the step before is b: two ways to say that the look-ahead is gone.
     ("Nesterov", "nesterov-ignored", "stale-state"),
+    # Without a memory c is (1-β₁)g, whose sign is g's.
+    ("Lion", "buffer-reset", "grad-instead-of-m"),
 }
 
 
@@ -60,10 +64,10 @@ def solution(optimizer):
 
 
 def torchs(optimizer):
-    """torch.optim's class under the name and with the flags of the course."""
+    """torch.optim's class under the name and with the flags of the course; else the package's."""
     name = {"Momentum": "SGD", "Nesterov": "SGD"}.get(optimizer, optimizer)
     fixed = {"Nesterov": {"nesterov": True}}.get(optimizer, {})
-    base = getattr(torch.optim, name)
+    base = getattr(torch.optim, name, None) or myoptim.OPTIMIZERS[name]
 
     def constructor(self, params, **hyper):
         base.__init__(self, params, foreach=False, **hyper, **fixed)
@@ -72,7 +76,7 @@ def torchs(optimizer):
 
 
 def test_the_catalogue_is_complete_and_told_in_full():
-    assert len(CATALOGUE) == 114
+    assert len(CATALOGUE) == 125
     for mistake in CATALOGUE.values():
         assert mistake.what
         assert mistake.hint
@@ -167,8 +171,8 @@ def test_no_wrong_rule_comes_near_the_tolerance(optimizer):
 
 
 def same_text(candidate, optimizer):
-    """Edits of Frame.decay, which AdamW has its own of."""
-    return optimizer == "AdamW" and "return g + group" in candidate.edits[0][0]
+    """Edits of Frame.decay, which those with a decoupled decay have their own of."""
+    return optimizer in DECOUPLED and "return g + group" in candidate.edits[0][0]
 
 
 def apart(record: Record, right: Record) -> float:
@@ -184,7 +188,8 @@ def apart(record: Record, right: Record) -> float:
     return float("inf") if any(d != d for d in distances) else max(distances)
 
 
-SHOWN = [pair for pair in PAIRS if pair[0] in RULE and re.fullmatch(r"step \d", pair[0].shows)]
+STEPS = re.compile(r"step (\d)(?:, in (?P<name>\w+) step (\d))?")
+SHOWN = [pair for pair in PAIRS if pair[0] in RULE and STEPS.fullmatch(pair[0].shows)]
 
 
 @pytest.mark.parametrize(("mistake", "optimizer"), sampled(SHOWN, 5))
@@ -199,4 +204,5 @@ def test_the_first_step_is_as_said(mistake, optimizer):
         if probe.kind == "plain"
     ]
     steps = [one.step for one in found if isinstance(one, Divergence)]
-    assert min(steps) == int(mistake.shows[-1])
+    said = STEPS.fullmatch(mistake.shows)
+    assert min(steps) == int(said[3] if said["name"] == optimizer else said[1])

@@ -90,6 +90,16 @@ def test_narrating_changes_no_bit(name: str) -> None:
         assert torch.equal(made["param"], reached)
 
 
+def test_what_prodigy_measures_before_it_steps_is_told() -> None:
+    told = told_of("Prodigy", steps=2)
+    second = {name: value for one in told if one.step == 2 for name, value in one.values.items()}
+    names = [name for one in told if one.step == 2 for name in one.values]
+    assert names.index("s") < names.index("d_hat") < names.index("param")
+    assert second["d_hat"] == pytest.approx(second["numerator"] / second["length"])
+    assert {one.param for one in told if "d_hat" in one.values} == {None}
+    assert "s ← √β₂ s + d w g / d₀" in [one.formula for one in told]
+
+
 def test_of_torchs_own_code() -> None:
     codes = {told.code: told.values for told in told_of(torch.optim.Adam)}
     assert codes["exp_avg.lerp_(grad, 1 - device_beta1)"]["exp_avg"].tolist() == pytest.approx(

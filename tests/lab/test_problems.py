@@ -3,14 +3,18 @@
 The tables of `square` and `four_square` are tested where they are traced.
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 import myoptim
+from myoptim.lab import networks
 from myoptim.lab.errors import UsageError
 from myoptim.lab.problems import (
     DOCUMENTED,
+    NETWORKS,
     PROBLEMS,
     Run,
     Surface,
@@ -210,6 +214,75 @@ def test_exponential_decay():
     assert 0.25 < losses[0] < 0.30
     assert losses[-1] == pytest.approx(0.020, abs=1e-3)
     assert losses[700] < 1.2 * losses[-1]
+
+
+# Networks -----------------------------------------------------------------------------------------
+
+each_network = pytest.mark.parametrize("problem", NETWORKS.values(), ids=NETWORKS)
+
+
+def test_networks_are_found_by_name_only():
+    assert get_problem("digits") is NETWORKS["digits"]
+    assert not NETWORKS.keys() & PROBLEMS.keys()
+
+
+@each_network
+def test_a_network_has_words_and_a_rate_for_everyone(problem):
+    assert all((problem.title, problem.formula, problem.source, problem.look_at))
+    assert all(problem.rate(name) for name in myoptim.OPTIMIZERS)
+    assert problem.minima() == ()
+
+
+@each_network
+def test_a_seed_gives_the_start_the_minibatches_and_what_is_held_out(problem):
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
+    one, same, other = (problem.start(seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(param.is_leaf and param.requires_grad for param in one.params.values())
+    assert torch.equal(flatten(one.params), flatten(same.params))
+    assert not torch.equal(flatten(one.params), flatten(other.params))
+    first, second = (run.loss().item() for run in (one, one))
+    assert (first, second) == (same.loss().item(), same.loss().item())
+    assert first != second
+    assert one.at(one.params) == same.at(one.params)
+
+
+@each_network
+def test_a_network_begins_by_guessing_and_learns(problem):
+    run = problem.start()
+    classes = next(reversed(run.params.values())).shape[0]
+    assert run.at(run.params) == pytest.approx(math.log(classes), rel=0.1)
+    run, _ = train(problem.name, myoptim.AdamW, 60, lr=3e-3)
+    assert run.at(run.params) < 0.85 * math.log(classes)
+
+
+@each_network
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_in_another_dtype(problem, dtype):
+    run = problem.start(dtype=dtype)
+    loss = run.loss()
+    loss.backward()
+    assert {loss.dtype, *(param.grad.dtype for param in run.params.values())} == {dtype}
+
+
+def test_what_is_held_out_is_in_no_minibatch():
+    (pieces, _), (rest, targets) = networks.windows()
+    known = {tuple(piece) for piece in pieces.tolist()}
+    shared = known & {tuple(piece) for piece in rest.tolist()}
+    _, characters = networks.reference()
+    assert {characters[i] for piece in shared for i in piece} <= set("-=+")  # the rules of tables
+    assert torch.equal(rest[:, 1:], targets[:, :-1])
+    (images, _), (others, _) = networks.digits(torch.Generator().manual_seed(0))
+    assert not {tuple(image) for image in images.tolist()} & {tuple(o) for o in others.tolist()}
+
+
+def test_the_glyphs_are_digits_that_differ():
+    glyphs = networks.glyphs()
+    assert len(glyphs) == 10 * len(networks.FONTS) * len(networks.HEIGHTS)
+    tallest = max(max(ink.shape) for _, ink in glyphs)
+    assert max(networks.HEIGHTS) <= tallest <= networks.SIDE
+    assert len({(ink.shape, tuple(ink.flatten().tolist())) for _, ink in glyphs}) == len(glyphs)
 
 
 # A user's own -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import myoptim
 from myoptim.cli import app
-from myoptim.lab.problems import PROBLEMS, get_problem
+from myoptim.lab.problems import NETWORKS, PROBLEMS, get_problem
 from myoptim.lab.race import BASELINES, Racer, draw, draw_sweep, line_up, race
 from myoptim.lab.resolve import takers_of_vectors
 from myoptim.optimizer import declaration_of
@@ -77,6 +77,15 @@ def test_every_bit_is_torchs_where_it_has_a_twin(name):
         twin = declaration_of(result.racer.cls).twin
         assert result.difference == (None if twin is None else ""), result.racer.label
         assert (result.finish.diverged_at or 41) == result.finish.steps + 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_has_torchs_bits_too(name):
+    ours, newer = race(get_problem(name), line_up(["AdamW", "SOAP"]), steps=4)
+    assert (ours.difference, newer.difference) == ("", None)
+    assert ours.finish.losses[0] == newer.finish.losses[0]
+    assert ours.distance is None
+    draw(get_problem(name), [ours, newer]).canvas.draw()
 
 
 def test_one_bit_of_a_parameter_is_seen(monkeypatch):
