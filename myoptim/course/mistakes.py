@@ -107,6 +107,10 @@ V_NEW = "(1 - beta2) * g * g"
 AMSGRAD = """        if group["amsgrad"]:
             v = state["max_exp_avg_sq"] = torch.maximum(state.get("max_exp_avg_sq", v), v)
 """
+AMSGRAD_OF_CORRECTED = """        if group["amsgrad"]:
+            largest = state.get("max_exp_avg_sq", v_hat)
+            v_hat = state["max_exp_avg_sq"] = torch.maximum(largest, v_hat)
+"""
 BUFFER = 'b = g.clone() if b is None else momentum * b + (1 - group["dampening"]) * g'
 LION_MOVE = "p.sub_(lr * torch.sign(c))"
 LION_STEP = "c = beta1 * m + (1 - beta1) * g"
@@ -644,9 +648,19 @@ BIAS_CORRECTION = (
         ADAMS,
         "The corrected m̂ and v̂ are stored as the averages, and corrected again next time.",
         "Is m̂ remembered?",
-        _each(
-            form("m_hat = m / c1", 'm_hat = state["exp_avg"] = m / c1'),
-            form("v_hat = v / c2", 'v_hat = state["exp_avg_sq"] = v / c2'),
+        (
+            *_each(
+                form("m_hat = m / c1", 'm_hat = state["exp_avg"] = m / c1'),
+                form("v_hat = v / c2", 'v_hat = state["exp_avg_sq"] = v / c2'),
+            ),
+            form(
+                AMSGRAD,
+                "",
+                "m_hat = m / c1",
+                'm_hat = state["exp_avg"] = m / c1',
+                "v_hat = v / c2\n",
+                f'v_hat = state["exp_avg_sq"] = v / c2\n{AMSGRAD_OF_CORRECTED}',
+            ),
         ),
         shows="step 2",
     ),
@@ -859,10 +873,13 @@ DENOMINATOR = (
     ),
     Mistake(
         "eps-outside-quotient",
-        ADAMS,
+        ADAPTIVE,
         "m̂/√v̂ + ε: ε is added to the quotient.",
         "Check the parentheses.",
         (
+            form(ADAGRAD_MOVE, "p.sub_(decayed_lr * (g / s.sqrt() + eps))"),
+            form(ADAGRAD_MOVE, "p.sub_(decayed_lr * g / s.sqrt() + eps)"),
+            form(RMSPROP_SCALE, "u = g / v.sqrt() + eps"),
             form(ADAM_MOVE, "p.sub_(lr * (m_hat / v_hat.sqrt() + eps))"),
             form(ADAM_MOVE, "p.sub_(lr * m_hat / v_hat.sqrt() + eps)"),
         ),
@@ -926,10 +943,7 @@ MAXIMUM = (
                 AMSGRAD,
                 "",
                 "v_hat = v / c2\n",
-                "v_hat = v / c2\n"
-                '        if group["amsgrad"]:\n'
-                '            largest = state.get("max_exp_avg_sq", v_hat)\n'
-                '            v_hat = state["max_exp_avg_sq"] = torch.maximum(largest, v_hat)\n',
+                f"v_hat = v / c2\n{AMSGRAD_OF_CORRECTED}",
             ),
         ),
         kind="dialect",
@@ -973,6 +987,24 @@ ACCUMULATORS = (
         "1 + kt: the learning rate is decayed at the first step already.",
         "Is there decay on the first step?",
         (form('(t - 1) * group["lr_decay"]', 't * group["lr_decay"]'),),
+    ),
+    Mistake(
+        "lr-decay-other",
+        ("Adagrad",),
+        "The learning rate decays by another law: a power of each step, or a root.",
+        "Which law is asked for?",
+        tuple(
+            form('lr / (1 + (t - 1) * group["lr_decay"])', law)
+            for law in (
+                'lr * (1 - group["lr_decay"]) ** (t - 1)',
+                'lr * (1 - group["lr_decay"]) ** t',
+                'lr / (1 + group["lr_decay"]) ** (t - 1)',
+                'lr * 2.718281828459045 ** (-group["lr_decay"] * (t - 1))',
+                'lr / (1 + (t - 1) * group["lr_decay"]) ** 0.5',
+                'lr * (1 - (t - 1) * group["lr_decay"])',
+            )
+        ),
+        shows="step 2",
     ),
     Mistake(
         "lr-decay-ignored",
@@ -1071,6 +1103,18 @@ ACCUMULATORS = (
         (form("v = v - a * a", "pass"),),
     ),
     Mistake(
+        "centered-in-place",
+        ("RMSprop",),
+        "The squared mean is taken off the stored average itself, which is spoilt for all later "
+        "steps.",
+        "What is remembered?",
+        (
+            form("v = v - a * a", 'v = state["square_avg"] = v - a * a'),
+            form("v = v - a * a", 'v = state["square_avg"] = (v - a * a).clamp(min=0)'),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
         "centered-unsquared",
         ("RMSprop",),
         "v - ḡ where v - ḡ² is meant: NaN as soon as v < ḡ, if nothing guards the root.",
@@ -1097,6 +1141,11 @@ ACCUMULATORS = (
         (
             form(
                 "        u = g /", '        v = v / (1 - alpha ** state["step"])\n        u = g /'
+            ),
+            form(
+                'if group["centered"]:\n            a =',
+                'v = v / (1 - alpha ** state["step"])\n'
+                '        if group["centered"]:\n            a =',
             ),
             form(
                 'if group["centered"]:\n            a =',
@@ -1521,7 +1570,7 @@ CONTRACT: list[Mistake] = [
     ),
     Mistake(
         "none-fades",
-        ALL,
+        (*SGDS, *ADAPTIVE, *SCHEDULE_FREE),
         "A parameter without a gradient stays where it is, but its averages fade and its counter "
         "runs on.",
         "What happened to this parameter at this step?",
