@@ -82,9 +82,11 @@ def by_value(
         count: how many parameters there are.
     """
     names = [name for name in by_name if name in takes]
+    if not names:
+        return [({}, range(count))]
     columns = [by_name[name] for name in names]
     values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
-    keys = list(zip(*values, strict=True)) or [()] * count
+    keys = list(zip(*values, strict=True))
     if keys.count(keys[0]) == count:
         return [(dict(zip(names, keys[0], strict=True)), range(count))]
     places: dict[Any, list[int]] = {}
