@@ -75,6 +75,7 @@ _DECADES_FOR_LOG = 2
 _DEEPEST = 1e-12  # of a curve's highest first loss: below, rounding is all there is to see
 _ROUNDING = 1e-6  # of the same: how far a computed loss may lie below its minimum
 _HIGHEST = 1e3  # of the same: above, a run is diverging and hides the others
+_FARTHEST = 1.0  # spans of the observations above and below them: farther, a fit would hide them
 _FILM_DPI = 80
 _FRAMES = 40
 _FRAMES_PER_SECOND = 12
@@ -366,14 +367,21 @@ def fits(
     found: Mapping[str, Params],
     styled: Mapping[str, Style] | None = None,
 ) -> None:
-    """Draw observations and the prediction at every label's parameters."""
+    """Draw observations and the prediction at every label's parameters.
+
+    What is far above or below all observations is cut off: a fit that diverged would flatten them.
+    """
     styled = styled or styles(found)
     x, order = data.x.cpu().flatten().sort()
     axes.plot(x, data.y.cpu().flatten()[order], ".", color="#999999", markersize=5)
+    low, high = axes.get_ylim()
     for label, params in found.items():
         with torch.no_grad():
             y = data.model(data.x, **params).cpu().flatten()[order]
         axes.plot(x, y, label=label, linewidth=1.8, color=styled[label]["color"])
+    margin = _FARTHEST * (high - low)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
     axes.set_xlabel("x")
     axes.set_ylabel("y")
 

@@ -193,6 +193,19 @@ def test_fits():
     assert y == pytest.approx([weight * value + bias for value in x])
 
 
+def test_a_fit_far_from_the_observations_does_not_flatten_them():
+    run = get_problem("exponential_decay").start()
+    on, alone = axes(), axes()
+    plots.fits(alone, run.data, {"SGD": run.params})
+    grown = {"weights": torch.tensor([0.7, -0.05, 0.2])}
+    plots.fits(on, run.data, {"SGD": run.params, "LBFGS": grown})
+    y = run.data.y
+    low, high = on.get_ylim()
+    assert low < y.min()
+    assert y.max() < high < y.max() + 2 * (y.max() - y.min())
+    assert alone.get_ylim()[1] < high  # what lies near is not cut
+
+
 def test_animation(tmp_path):
     problem = get_problem("saddle")
     path = np.stack([np.linspace(1, 0, 30), np.linspace(0, 1, 30)], axis=1)
