@@ -25,7 +25,7 @@ from myoptim.optimizer import declaration_of
 
 #: Two elements: one of everyday size, one tiny and for one step exactly zero.
 START = (1.0, -0.5)
-GRADIENTS = ((0.8, 0.02), (-0.3, 0.0), (0.6, 0.05), (0.2, -0.04), (0.9, 0.03))
+GRADIENTS = ((0.8, 0.02), (-0.3, 0.0), (0.6, 0.05), (0.2, -0.04), (0.1, 0.02), (0.9, 0.03))
 
 
 def scenarios(optimizer: str) -> Iterator[tuple[dict[str, Any], bool]]:
