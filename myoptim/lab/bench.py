@@ -374,7 +374,7 @@ def _time(
     first: dict[str, float] = {}
     for i in range(SET_UPS):
         columns = _columns(cls, SIZES[size], device, fused)
-        steps = {name: step_of(cls, column) for name, column in columns.items()}
+        steps = {name: step_of(column) for name, column in columns.items()}
         for name, step in steps.items():
             first.setdefault(name, _warm_up(name, step, synchronize))
         share = repeats * (i + 1) // SET_UPS - repeats * i // SET_UPS
@@ -472,7 +472,7 @@ def _measure_memory(size: str, optimizer: str, device: torch.device) -> Memory:
 
     def peak(make: Callable[..., torch.optim.Optimizer]) -> int:
         made = make(make_params(cls, SIZES[size], device))
-        step = step_of(cls, made)
+        step = step_of(made)
         for _ in range(WARM_UP):
             step()
         return peak_bytes(step, device)

@@ -188,13 +188,18 @@ def takers_of_vectors() -> list[str]:
 
 def takes_vectors(cls: Any) -> bool:
     """Whether a class takes parameters that are no matrices, with dense gradients."""
-    declared = declaration_of(cls)
+    return takes_shape(cls, (2,)) and declaration_of(cls).sparse != "only"
+
+
+def takes_shape(cls: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a class takes parameters of a shape."""
+    check = declaration_of(cls).parameters
     try:
-        if declared.parameters is not None:
-            declared.parameters(0, [torch.zeros(2)])
+        if check is not None:
+            check(0, [torch.empty(shape, device="meta")])
     except ValueError:
         return False
-    return declared.sparse != "only"
+    return True
 
 
 def hyperparameters(cls: Callable[..., Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from myoptim.lab.resolve import takes_shape
 from myoptim.optimizer import declaration_of
 
 Shape = tuple[int, ...]
@@ -102,17 +103,7 @@ def fitting(cls: Any, size: Size) -> list[Shape]:
     """The shapes of a size that an optimizer takes; none if it does not fit."""
     if needs_closure(cls) and size.elements > MOST_WITH_CLOSURE:
         return []
-    check = declaration_of(cls).parameters
-
-    def takes(shape: Shape) -> bool:
-        try:
-            if check is not None:
-                check(0, [torch.empty(shape, device="meta")])
-        except ValueError:
-            return False
-        return True
-
-    return list(filter(takes, size.shapes))
+    return [shape for shape in size.shapes if takes_shape(cls, shape)]
 
 
 def make_params(cls: Any, size: Size, device: torch.device) -> list[Tensor]:
@@ -139,9 +130,9 @@ def _some_rows(grad: Tensor) -> Tensor:
     return sparse.coalesce()
 
 
-def step_of(cls: Any, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """What makes a step of an optimizer whose parameters have gradients; `cls` is ours of it."""
-    if not needs_closure(cls):
+def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+    """What makes a step of an optimizer, ours or torch's, whose parameters have gradients."""
+    if not needs_closure(type(optimizer)):
         return optimizer.step
     return _step_with_closure(optimizer)
 

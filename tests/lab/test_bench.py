@@ -101,7 +101,7 @@ def test_columns_make_the_same_steps_each_on_its_own_parameters(optimizer):
     columns = lab._columns(cls, size, CPU, fused=True)
     params = [column.param_groups[0]["params"] for column in columns.values()]
     for column, of_column in zip(columns.values(), params, strict=True):
-        step = step_of(cls, column)
+        step = step_of(column)
         grads = [param.grad.clone() for param in of_column]
         for factor in (1.0, -0.5, 3.0):
             for param, grad in zip(of_column, grads, strict=True):
@@ -133,7 +133,7 @@ def test_an_optimizer_gets_of_a_size_what_it_takes():
 def test_a_step_with_a_closure_is_never_at_the_minimum():
     """At the minimum LBFGS would have nothing to do, and the time would be the closure's."""
     optimizer = myoptim.LBFGS(make_params(myoptim.LBFGS, SIZES["mlp"], CPU))
-    step = step_of(myoptim.LBFGS, optimizer)
+    step = step_of(optimizer)
     calls = []
     for _ in range(10):
         step()
