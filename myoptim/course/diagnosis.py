@@ -285,6 +285,14 @@ class Examination:
                 found[candidate.ids] = candidate
         return list(found.values())
 
+    def told_apart(
+        self, candidates: Iterable[Candidate], probes: Sequence[Probe], others: Sequence[Probe]
+    ) -> list[Candidate]:
+        """Those that explain the submission on `probes`, and of several those that do on `others`
+        too, if any do."""
+        found = self.explained_by(candidates, probes)
+        return found if len(found) < 2 else self.explained_by(found, others) or found
+
 
 def diagnose(
     examination: Examination,
@@ -303,9 +311,7 @@ def diagnose(
     Returns:
         The diagnosis, and a candidate that does what the submission does, if there is one.
     """
-    found = examination.explained_by(with_mistake(base, CATALOGUE.values()), probes)
-    if len(found) > 1:
-        found = examination.explained_by(found, others) or found
+    found = examination.told_apart(with_mistake(base, CATALOGUE.values()), probes, others)
     if len(found) > 1:
         found = _by_exception(examination, found, probes)
     if found:
@@ -344,9 +350,7 @@ def _in_branch(
         off = [probe for probe in probes if not probe.hyper.get(option)]
         if not (on and examination.run(off) and examination.explains(base, off)):
             continue
-        found = examination.explained_by(with_mistake(base, RULE), on)
-        if len(found) > 1:
-            found = examination.explained_by(found, others) or found
+        found = examination.told_apart(with_mistake(base, RULE), on, others)
         if found:
             return Diagnosis(tuple(one.ids[-1] for one in found), where=option)
         edited_once = _Search(examination, base, on).one_edit()

@@ -319,7 +319,7 @@ def _structural(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
             if _value(left) != 1 or isinstance(op, ast.Add | ast.Sub):
                 yield SIMPLE, "{old} is missing", right, left
                 yield SIMPLE, "{old} is missing", left, right
-            if isinstance(op, ast.Add) and scope.is_tensor(left) > scope.is_tensor(right):
+            if isinstance(op, ast.Add) and scope.is_tensor(left) and not scope.is_tensor(right):
                 yield SIMPLE, _FOR, node, fill("E.clamp(min=S)", E=left, S=right)
             for other in _SWITCH.get(type(op), ()):
                 yield SIMPLE, _FOR, node, _binary(left, other(), right)
@@ -639,12 +639,7 @@ class _Method:
                 if ast.dump(value) != ast.dump(kept):
                     statement = ast.parse(f'state["{key}"] = {ast.unparse(value)}').body[0]
                     yield self.ending(last, statement, stored, kept, value, USUAL)
-        texts: list[tuple[str, int]] = []
-        texts += [
-            (f'group["{key}"] = {text}', USUAL)
-            for key in ("lr",)
-            for text in map(ast.unparse, self.scope.scalars)
-        ]
+        texts = [(f'group["lr"] = {text}', USUAL) for text in map(ast.unparse, self.scope.scalars)]
         texts += [
             (f'state["{key}"] = state["{key}"].{kind}().to(p.dtype)', RARE)
             for key in self.scope.keys

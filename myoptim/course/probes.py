@@ -197,7 +197,7 @@ def bank(optimizer: str, seed: int) -> Bank:
             Probe("a zero gradient", "plain", base, zeros),
             Probe("large gradients", "plain", base, large),
             Probe("gradients of zeros at steps 1 and 5", "plain",
-                  main | {name: value for name, value in options.items() if name not in _DECAY},
+                  base | {name: value for name, value in options.items() if name not in _DECAY},
                   schedule.with_zero_gradient(1, 1).with_zero_gradient(5, 1), needs),
             Probe(
                 "maximize", "plain", base | _DECAY | {"maximize": True}, schedule, ("maximize",)

@@ -17,9 +17,9 @@ step 1, x
     param = 4, 8
 
 The statements are those of the rule of one of ours, with what it looks at in all parameters before
-any of them moves, and otherwise those of `step` and of what it
-calls in the same file: torch's own optimizers and anybody's. It is Python's tracing that follows
-them, so what is not narrated costs nothing, and a step that is takes many times as long.
+any of them moves, and otherwise those of `step` and of what it calls in the same file: torch's own
+optimizers and anybody's. It is Python's tracing that follows them, so what is not narrated costs
+nothing, and a step that is takes many times as long.
 """
 
 from __future__ import annotations
