@@ -33,24 +33,25 @@ def two_loop_recursion(
     scale: Number,
     alphas: list[Any],
 ) -> Tensor:
-    """The direction −H g, without the matrix H: Nocedal & Wright, Algorithm 7.4.
+    """The direction −H g, without the matrix H: g = grad, yᵢ = changes, sᵢ = steps,
+    ρᵢ = inverse_products, γ = scale, αᵢ = alphas. Nocedal & Wright, Algorithm 7.4.
 
     Args:
-        grad: g.
-        changes: yᵢ = gᵢ₊₁ − gᵢ, the latest last.
-        steps: sᵢ = θᵢ₊₁ − θᵢ.
-        inverse_products: ρᵢ = 1 / yᵢᵀsᵢ.
-        scale: γ of the first guess H⁰ = γ I.
-        alphas: where the αᵢ are put.
+        grad: the gradient.
+        changes: gᵢ₊₁ − gᵢ, the latest last.
+        steps: θᵢ₊₁ − θᵢ.
+        inverse_products: 1 / yᵢᵀsᵢ.
+        scale: of the first guess H⁰ = γ I.
+        alphas: room for as many numbers, which are needed on the way back.
     """
     past = list(zip(steps, changes, inverse_products, strict=True))
     q = grad.neg()  #                                 q = −g
     for i, (s, y, rho) in reversed(list(enumerate(past))):
-        alphas[i] = s.dot(q) * rho  #                 αᵢ = ρᵢ sᵢᵀq
+        alphas[i] = s.dot(q) * rho  #                 αᵢ ← ρᵢ sᵢᵀ @ q
         q.add_(y, alpha=-alphas[i])  #                q ← q − αᵢ yᵢ
     r = torch.mul(q, scale)  #                        r = γ q
     for i, (s, y, rho) in enumerate(past):
-        beta = y.dot(r) * rho  #                      β = ρᵢ yᵢᵀr
+        beta = y.dot(r) * rho  #                      β = ρᵢ yᵢᵀ @ r
         r.add_(s, alpha=alphas[i] - beta)  #          r ← r + (αᵢ − β) sᵢ
     return r
 
@@ -183,24 +184,27 @@ def trial(bracket: list[Point], stalled: bool) -> tuple[Number, bool]:
     return t, bool(near)
 
 
-def cubic_minimum(a: Point, b: Point, bounds: tuple[Number, Number] | None = None) -> Number:
-    """Where the cubic is least that has the losses and slopes of two points: Nocedal & Wright,
-    equation 3.59; the middle of the bounds where it is least nowhere."""
-    low, high = bounds or ((a.t, b.t) if a.t <= b.t else (b.t, a.t))
-    rise = 3 * (a.loss - b.loss) / (a.t - b.t)  #      3 (φₐ − φᵦ) / (a − b)
-    d1 = a.slope + b.slope - rise  #                   d₁ = φ′ₐ + φ′ᵦ − 3 (φₐ − φᵦ) / (a − b)
-    square = d1**2 - a.slope * b.slope  #              d₁² − φ′ₐ φ′ᵦ, which is d₂²
+def cubic_minimum(one: Point, other: Point, bounds: tuple[Number, Number] | None = None) -> Number:
+    """Where the cubic through two points is least, between bounds: by default the points."""
+    left, right = (other, one) if one.t > other.t else (one, other)
+    return minimum_between(left, right, bounds or (left.t, right.t))
+
+
+def minimum_between(left: Point, right: Point, bounds: tuple[Number, Number]) -> Number:
+    """Where the cubic is least that has the losses and slopes of two points, which is the middle of
+    the bounds where it is least nowhere: (a, φₐ, gₐ, φ′ₐ) = left, (b, φᵦ, gᵦ, φ′ᵦ) = right,
+    (l, h) = bounds. Nocedal & Wright, equation 3.59."""
+    low, high = bounds
+    rise = 3 * (left.loss - right.loss) / (left.t - right.t)  #  r = 3 (φₐ − φᵦ) / (a − b)
+    d1 = left.slope + right.slope - rise  #                      d₁ = φ′ₐ + φ′ᵦ − r
+    square = d1**2 - left.slope * right.slope  #                 D = d₁² − φ′ₐ φ′ᵦ
     if not square >= 0:
-        return (low + high) / 2.0
-    d2 = square.sqrt()
-    if a.t > b.t:
-        a, b = b, a
-    span = b.slope - a.slope + 2 * d2  #               φ′ᵦ − φ′ₐ + 2 d₂
-    ratio = (b.slope + d2 - d1) / span  #              (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
-    t = (
-        b.t - (b.t - a.t) * ratio
-    )  #                   b − (b − a) (φ′ᵦ + d₂ − d₁) / (φ′ᵦ − φ′ₐ + 2 d₂)
-    return min(max(t, low), high)
+        return (low + high) / 2.0  #                             (l + h) / 2
+    d2 = square.sqrt()  #                                        d₂ = √D
+    span = right.slope - left.slope + 2 * d2  #                  w = φ′ᵦ − φ′ₐ + 2 d₂
+    ratio = (right.slope + d2 - d1) / span  #                    q = (φ′ᵦ + d₂ − d₁) / w
+    t = right.t - (right.t - left.t) * ratio  #                  t = b − (b − a) q
+    return min(max(t, low), high)  #                             min(max(t, l), h)
 
 
 # ------------------------------------------------------------------ the two in turn

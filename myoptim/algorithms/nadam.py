@@ -13,7 +13,7 @@ from myoptim.rules import ElementwiseRule
 
 
 def warmed_up(beta1: float, step: float, momentum_decay: float) -> float:
-    """μₜ, which rises from β₁ / 2 to β₁: t = step, ψ = momentum_decay."""
+    """μₜ, which rises from β₁ / 2 to β₁: β₁ = beta1, t = step, ψ = momentum_decay."""
     return beta1 * (1.0 - 0.5 * 0.96 ** (step * momentum_decay))  #  β₁ (1 − ½ · 0.96^(t ψ))
 
 

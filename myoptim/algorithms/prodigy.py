@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from myoptim.declaration import Declaration, zeros
+from myoptim.declaration import Declaration, keywords, zeros
 from myoptim.hyperparameters import AT_LEAST_ZERO, BETAS, EPSILON, LEARNING_RATE, Group, Range
 from myoptim.rules import TensorRule
 
@@ -38,27 +39,49 @@ def measured(
     exp_avg_sq.addcmul_(grad, grad, value=d * d * (1 - beta2))  #  + (1 − β₂) d² g²
     s.mul_(beta2**0.5).add_(grad, alpha=d / d0 * weight)  #   s ← √β₂ s + d w g / d₀
     ahead = grad.mul(p0 - param).sum()  #                     a = sum(g (θ₀ − θ))
-    return ahead.mul(d / d0 * rate), s.abs().sum()
+    ahead = ahead.mul(d / d0 * rate)  #                       a ← d γ a / d₀
+    length = s.abs().sum()  #                                 S = sum(|s|)
+    return ahead, length
 
 
-def estimated(numerator: float, length: float, group: Group) -> tuple[float, float]:
-    """The next d, and the largest estimate so far: r = numerator, ‖s‖₁ = length. The distance to
-    the solution is no less than d̂, were the loss convex; so d only grows."""
-    d_hat = group["d_coef"] * numerator / length  #      d̂ = r / ‖s‖₁
-    d_max = max(group["d_max"], d_hat)
-    first = group["d"] == group["d0"]  # which may be off by any factor: no bound to its growth
-    d = max(group["d"], d_hat) if first else group["d"]
-    most = d_max if group["growth_rate"] is None else d * group["growth_rate"]
-    return min(d_max, most), d_max  #                    d ← max(d, d̂)
+def estimated(
+    ahead: float,
+    length: float,
+    *,
+    d: float,
+    d_max: float,
+    d_numerator: float,
+    d0: float,
+    d_coef: float,
+    growth_rate: float | None,
+    betas: tuple[float, float],
+) -> tuple[float, float, float]:
+    """The next d, the largest estimate so far, and r: a = ahead, S = length, which are what all
+    parameters together add, D = d_max, r = d_numerator, d₀ = d0, c = d_coef, q = growth_rate,
+    (β₁, β₂) = betas. The distance to the solution is no less than d̂, were the loss convex; so d
+    only grows."""
+    d_numerator = betas[1] ** 0.5 * d_numerator + ahead  #  r ← √β₂ r + a
+    d_hat = d_coef * d_numerator / length  #                d̂ = c r / S
+    d_max = max(d_max, d_hat)  #                            D ← max(D, d̂)
+    if growth_rate is None:
+        d = d_max  #                                        d ← D
+    else:
+        if d == d0:  # which may be off by any factor: nothing bounds how it grows
+            d = max(d, d_hat)  #                            d ← max(d, d̂)
+        d = min(d_max, d * growth_rate)  #                  d ← min(D, q d)
+    return d, d_max, d_numerator
 
 
-def rate_of(group: Group, d: float, step: int) -> float:
-    """γ = η d, with Adam's corrections where they are asked for: t = step (1 at first)."""
-    beta1, beta2 = group["betas"]
-    rate = d * float(group["lr"])
-    if not group["use_bias_correction"]:
-        return rate
-    return rate * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+def rate_of(
+    d: float, lr: float, step: int, *, betas: tuple[float, float], use_bias_correction: bool
+) -> float:
+    """The learning rate, with Adam's corrections where they are asked for: η = lr, t = step
+    (1 at first), (β₁, β₂) = betas."""
+    beta1, beta2 = betas
+    rate = d * lr  #                                                   γ = η d
+    if use_bias_correction:
+        rate = rate * (1 - beta2**step) ** 0.5 / (1 - beta1**step)  #  γ ← γ √(1 − β₂ᵗ) / (1 − β₁ᵗ)
+    return rate
 
 
 def prodigy(
@@ -210,18 +233,19 @@ class Prodigy(TensorRule):
     def _step_groups(self) -> None:
         """Measure over all groups, estimate once, and only then step."""
         first = self.param_groups[0]
-        numerator, length = first["betas"][1] ** 0.5 * first["d_numerator"], 0.0  #  r ← √β₂ r
         step = first["k"] + 1
+        ahead = length = 0.0
         for group in self.param_groups:
-            group.update(d=first["d"], rate=rate_of(group, first["d"], step))
-            for ahead, part in self._measure(group):
-                numerator += ahead.item()
-                length += part.item()
+            d, lr = first["d"], float(group["lr"])
+            group.update(d=d, rate=rate_of(d, lr, step, **_taken(group, rate_of)))
+            for ahead_of_one, length_of_one in self._measure(group):
+                ahead += ahead_of_one.item()
+                length += length_of_one.item()
         if not length:  # no gradient but zeros, or only learning rates of 0
             return
-        d, d_max = estimated(numerator, length, first)
+        d, d_max, d_numerator = estimated(ahead, length, **_taken(first, estimated))
         for group in self.param_groups:
-            group.update(d=d, d_max=d_max, d_numerator=numerator, k=step)
+            group.update(d=d, d_max=d_max, d_numerator=d_numerator, k=step)
         super()._step_groups()
 
     def _measure(self, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
@@ -229,10 +253,14 @@ class Prodigy(TensorRule):
         if not group["rate"]:
             return
         weight = group["d"] if group["safeguard_warmup"] else group["rate"]
-        taken = {name: group[name] for name in ("d", "d0", "rate", "betas")}
         params, grads = self._with_gradient(group)
         self._make_states(group, params)
         for param, grad in zip(params, grads, strict=True):
             buffers = [self.state[param][name] for name in BUFFERS]
             grad = grad.neg() if group["maximize"] else grad
-            yield measured(param, grad, *buffers, weight=weight, **taken)
+            yield measured(param, grad, *buffers, weight=weight, **_taken(group, measured))
+
+
+def _taken(group: Group, function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function takes of a group."""
+    return {name: group[name] for name in keywords(function) if name in group}

@@ -45,9 +45,10 @@ def radam(
 
 
 def adaptive(exp_avg_sq: Tensor, correction: float, eps: float) -> Tensor:
-    """Adam's learning rate per element, for η = 1: v = exp_avg_sq, 1 − β₂ᵗ = correction."""
+    """Adam's learning rate per element, for η = 1: v = exp_avg_sq, c = correction, ε = eps; c is
+    1 − β₂ᵗ."""
     root = exp_avg_sq.sqrt().add_(eps)  #                √v + ε
-    return root.reciprocal_().mul_(correction**0.5)  #   √(1 − β₂ᵗ) / (√v + ε)
+    return root.reciprocal_().mul_(correction**0.5)  #   √c / (√v + ε)
 
 
 def rectified(length: Any, longest: float) -> Any:

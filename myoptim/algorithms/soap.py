@@ -38,8 +38,10 @@ def soap(
     """One step of SOAP: Θ = param, G = grad, M = exp_avg, V = exp_avg_sq, η = lr, ε = eps,
     (β₁, β₂) = betas, β = shampoo_beta, λ = weight_decay, L = gram0 (an average of G Gᵀ), R = gram1
     (one of Gᵀ G), Q = basis0, P = basis1 (their eigenvectors, roughly, in columns),
-    EIG = eigenvectors, MOVED = reordered, t = step − 1, since the first gradient makes the bases,
-    and nothing moves. Where a basis changes its order, V goes with it."""
+    EIG = eigenvectors, QR = orthonormal, ORDER = largest_first, MOVED = reordered, t = step − 1,
+    since the first gradient makes the bases, and nothing moves. A step of the power iteration
+    improves them: the products of the columns of Q and of L Q are the eigenvalues of L as far as Q
+    has its eigenvectors. Where a basis changes its order, V goes with it."""
     beta1, beta2 = betas
     if shampoo_beta is None:
         shampoo_beta = beta2  #                          β ← β₂
@@ -60,10 +62,12 @@ def soap(
             basis.copy_(eigenvectors(gram))  #           basis ← EIG(gram), that is Q and P
     if step > 1 and (step - 1) % precondition_frequency == 0:
         for dim, gram, basis in of_each_dimension(param, matrices):
-            basis_now, order = improved(basis, gram)
-            basis.copy_(basis_now)  #                    basis ← basis_now
-            v_now = reordered(exp_avg_sq, dim, order)  # V′ = MOVED(V, dim, order)
-            exp_avg_sq.copy_(v_now)  #                   V ← V′
+            product = gram @ basis  #                          A = gram @ basis
+            eigenvalues = (basis * product).sum(dim=0)  #      κ = sum(basis A, 0)
+            order = largest_first(eigenvalues)  #              o = ORDER(κ)
+            product = reordered(product, 1, order)  #          A ← MOVED(A, 1, o)
+            basis.copy_(orthonormal(product))  #               basis ← QR(A)
+            exp_avg_sq.copy_(reordered(exp_avg_sq, dim, order))  #  V ← MOVED(V, dim, o)
 
 
 def of_each_dimension(
@@ -105,18 +109,15 @@ def eigenvectors(gram: Tensor) -> Tensor:
     return vectors.flip(1)
 
 
-def improved(basis: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-    """A step of the power iteration towards the eigenvectors: Q = basis, L = gram. The products of
-    the columns of Q and of L Q are the eigenvalues of L as far as Q has its eigenvectors.
+def orthonormal(matrix: Tensor) -> Tensor:
+    """Q of Q R: orthonormal columns, the first ones of which span what the matrix's first do."""
+    columns, _ = torch.linalg.qr(at_least_single(matrix))
+    return columns
 
-    Returns:
-        The new basis, the largest eigenvalue's vector first, and where its vectors were before.
-    """
-    product = gram @ basis  #                                  L Q
-    eigenvalues = (basis * product).sum(dim=0)
-    order = torch.argsort(eigenvalues, descending=True)
-    vectors, _ = torch.linalg.qr(at_least_single(product.index_select(1, order)))
-    return vectors, order
+
+def largest_first(values: Tensor) -> Tensor:
+    """Where the largest value is, then the next."""
+    return torch.argsort(values, descending=True)
 
 
 def reordered(tensor: Tensor, dim: int, order: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ def at_least_single(matrix: Tensor) -> Tensor:
 
 
 def corrected(step: float, beta1: float, beta2: float) -> float:
-    """Adam's corrections of both averages at once: t = step (1 at first)."""
+    """Adam's corrections of both averages: t = step (1 at first), β₁ = beta1, β₂ = beta2."""
     return (1 - beta2**step) ** 0.5 / (1 - beta1**step)  #  √(1 − β₂ᵗ) / (1 − β₁ᵗ)
 
 

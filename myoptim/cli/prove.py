@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +34,7 @@ def prove(
 
     Example: myoptim prove my_rule.py:lion --json
     """
-    outcomes = list(_outcomes(_rules(rules)))
+    outcomes = [_outcome(rule) for rule in _rules(rules)]
     proven = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     wrong = [str(outcome) for outcome in outcomes if isinstance(outcome, ValueError)]
     beyond = [str(outcome) for outcome in outcomes if isinstance(outcome, NotImplementedError)]
@@ -54,16 +54,6 @@ def prove(
         raise typer.Exit(common.NEGATIVE)
 
 
-def _outcomes(rules: list[Callable[..., Any]]) -> Iterator[Proofs | Exception]:
-    """What comes of each rule, and of the functions that their formulas name."""
-    todo = list(rules)
-    for rule in todo:  # which grows
-        outcome = _outcome(rule)
-        yield outcome
-        if not isinstance(outcome, Exception):
-            todo += [function for function in outcome.functions if function not in todo]
-
-
 def _outcome(rule: Callable[..., Any]) -> Proofs | ValueError | NotImplementedError:
     """The proofs of a rule, or which formula is wrong, or why the rule is beyond them."""
     from myoptim.lab.proof import WrongFormula, prove
@@ -80,16 +70,17 @@ def _rules(names: list[str] | None) -> list[Callable[..., Any]]:
     """The functions that the names stand for, each once."""
     import myoptim
     from myoptim.dialects import DIALECTS
-    from myoptim.lab.resolve import load_object, resolve, rules_of
+    from myoptim.lab.proof import with_formulas
+    from myoptim.lab.resolve import load_object, resolve
 
+    ours = [*myoptim.OPTIMIZERS.values(), *DIALECTS.values()]
     if not names:
-        ours = [*myoptim.OPTIMIZERS.values(), *DIALECTS.values()]
-        return list(dict.fromkeys(rule for cls in ours for rule in rules_of(cls)))
+        return list(dict.fromkeys(rule for cls in ours for rule in with_formulas(cls)))
     found: list[Any] = []
     for name in names:
-        rule = load_object(name) if ":" in name else resolve(name)
-        rules = rules_of(rule) if isinstance(rule, type) else [rule]
-        if not (rules and all(map(callable, rules))):
+        subject = load_object(name) if ":" in name else resolve(name)
+        rules = with_formulas(subject) if callable(subject) else []
+        if not rules:
             raise UsageError(f"{name} has no rule: a function of param, grad and more")
         found += rules
     return list(dict.fromkeys(found))

@@ -28,10 +28,10 @@ import math
 import random
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import sympy  # pyright: ignore[reportMissingTypeStubs]
 import torch
@@ -45,6 +45,7 @@ from torch import Tensor
 
 from myoptim.lab import formulas
 from myoptim.lab.formulas import Expression, Formula, FormulaError
+from myoptim.lab.resolve import rules_of
 from myoptim.lab.source import Source, Statement, read_source
 
 #: SymPy's expressions; the library is not annotated.
@@ -210,6 +211,7 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "addmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * _matmul(a, b),
     "baddbmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * _matmul(a, b),
     "tensordot": _tensordot,
+    "dot": lambda x, y: _matmul(_transpose(x), y),
     "linalg_eigh": lambda x: (_opaque("eigenvalues")(x), _opaque("eigenvectors")(x)),
     "linalg_qr": lambda x: (_opaque("orthogonal")(x), _opaque("triangular")(x)),
     "flip": _opaque("flip"),
@@ -245,6 +247,8 @@ def _algebra(value: Any) -> Any:
     """An argument as SymPy takes it: numbers exactly as they are written."""
     if isinstance(value, Value):
         return value.expression
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_algebra, cast(Iterable[Any], value)))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     if not math.isfinite(value):
@@ -576,8 +580,6 @@ class Proofs:
         cases: the ways through the rule, in words.
         proofs: one for each formula on each way on which its statement is run.
         made: for each case, the value of each letter after the rule.
-        functions: those of the code's own that its formulas name and that have formulas, which are
-            to be proven for themselves.
     """
 
     rule: str
@@ -586,7 +588,6 @@ class Proofs:
     cases: list[str]
     proofs: list[Proof]
     made: list[dict[str, Algebra]]
-    functions: list[Callable[..., Any]]
 
     def __str__(self) -> str:
         ways = len(self.cases)
@@ -698,9 +699,16 @@ class _Run:
         """What the letters of the arguments stand for now."""
         values: dict[str, Algebra] = {}
         for letter, (name, index) in self.rule.letters.arguments.items():
-            whole = self.names[name]
+            whole = self.now(name)
             values[letter] = _algebra(whole if index is None or whole is None else whole[index])
         return values
+
+    def now(self, argument: str) -> Any:
+        """What an argument is now; of a list, the element of this round, which is that of `i`."""
+        value = self.names[argument]
+        if not isinstance(value, list):
+            return value
+        return value[self.names["i"]] if "i" in self.names else None
 
     def evaluate(self, node: ast.expr) -> Any:
         code = compile(ast.Expression(node), self.rule.name, "eval", dont_inherit=True)
@@ -712,8 +720,10 @@ class _Run:
             return None if node.value is None else self.evaluate(node.value)
         module = ast.Module([node], type_ignores=[])
         exec(compile(module, self.rule.name, "exec", dont_inherit=True), self.names)
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        return self.names[targets[0].id] if isinstance(targets[0], ast.Name) else None
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        named = [part.id for part in ast.walk(targets[0]) if isinstance(part, ast.Name)]
+        made = tuple(self.names[name] for name in named)
+        return made[0] if isinstance(targets[0], ast.Name) else made
 
     def body(self, nodes: list[ast.stmt]) -> bool:
         """Run statements; whether the rule has returned."""
@@ -734,10 +744,10 @@ class _Run:
         return False
 
     def loop(self, node: ast.For) -> bool:
-        names = [name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)]
         for value in self.evaluate(node.iter):
-            values = value if len(names) > 1 else [value]
-            self.names.update(zip(names, values, strict=True))
+            self.names["_next"] = value
+            item = ast.Assign([node.target], ast.Name("_next", ast.Load()))
+            self.execute(ast.fix_missing_locations(ast.copy_location(item, node)))
             if self.body(node.body):
                 return True
         return False
@@ -750,9 +760,9 @@ class _Run:
         made = self.execute(statement.node)
         changed = {name for name, value in self.of_arguments().items() if value != old[name]}
         if not statement.comment:
-            new = isinstance(made, Value) and not any(made is known for known in objects)
-            parts = [part for value in objects if isinstance(value, tuple) for part in value]
-            if changed or (new and not any(made is part for part in parts)):
+            known = set(map(id, _with_parts(objects)))
+            new = [value for value in _with_parts([made]) if id(value) not in known]
+            if changed or any(isinstance(value, Value) for value in new):
                 raise WrongFormula(f"{self.place(statement)} computes, and has no formula")
             return
         text = statement.comment
@@ -800,7 +810,7 @@ class _Run:
         returned = isinstance(statement.node, ast.Return)
         if returned and argument and argument != list(self.rule.parameters)[1]:
             raise WrongFormula(f"{self.place(statement)} returns a gradient, and no {letter}")
-        does = _algebra(self.names[argument] if argument and not returned else made)
+        does = _algebra(self.now(argument) if argument and not returned else made)
         self.hold(statement, formula.text, said, does)
         self.give_name(statement, formula, before, does)
 
@@ -833,6 +843,14 @@ class _Run:
 
     def place(self, statement: Statement) -> str:
         return f"{self.rule.name}, line {statement.first}: `{statement.code}`"
+
+
+def _with_parts(values: Iterable[Any]) -> Iterator[Any]:
+    """Values, and what stands in those that are tuples and lists."""
+    for value in values:
+        yield value
+        if isinstance(value, (tuple, list)):
+            yield from _with_parts(cast(Iterable[Any], value))
 
 
 def _named(target: Expression) -> formulas.Symbol:
@@ -898,7 +916,7 @@ class _Rule:
             elif kind is str:
                 raise FormulaError(f"{self.name}: annotate {name} with the Literal of its values")
             else:
-                tensor = kind is Tensor or (kind is Any and not keyword)
+                tensor = kind in _OF_TENSORS or (kind is Any and not keyword)
                 found.append(self.symbols(name, tensor, branch))
         return list(dict.fromkeys(found)) if all(isinstance(v, bool) for v in found) else found
 
@@ -911,9 +929,13 @@ class _Rule:
 
         places = self.letters.arguments.items()
         parts = [letter for letter, (whole, index) in places if whole == name and index is not None]
-        if parts:
-            return tuple(map(symbol, parts))
         hint = self.hints.get(name)
+        if parts:
+            made = tuple(map(symbol, parts))
+            return hint._make(made) if hasattr(hint, "_make") else made
+        if typing.get_origin(hint) is list:
+            letter = self.letters.letter_of(name)
+            return [symbol(letter.replace("ᵢ", index)) for index in "₀₁"]
         if typing.get_origin(hint) is tuple:
             return tuple(symbol(f"{name}[{i}]") for i in range(len(typing.get_args(hint))))
         return symbol(self.letters.letter_of(name))
@@ -930,9 +952,9 @@ def _surroundings(scope: dict[str, Any], known: dict[int, dict[str, Any]]) -> di
         return known[id(scope)]
     found = known[id(scope)] = {name: _symbolic(value) for name, value in scope.items()}
     found |= {"max": _chosen("max", max), "min": _chosen("min", min)}
-    package = str(scope.get("__name__")).rpartition(".")[0]
+    package = _package_of(scope.get("__name__"))
     for name, value in scope.items():
-        if inspect.isfunction(value) and str(value.__module__).rpartition(".")[0] == package:
+        if inspect.isfunction(value) and _package_of(value.__module__) == package:
             found[name] = _surrounded(value, known)
     return found
 
@@ -950,6 +972,7 @@ def _surrounded(value: Any, known: dict[int, dict[str, Any]]) -> Any:
 
 
 _UNIONS = (typing.Union, types.UnionType)
+_OF_TENSORS = (Tensor, list[Tensor], list[Any])
 
 
 def _chosen(operator: str, ordinary: Callable[..., Any]) -> Callable[..., Any]:
@@ -1039,9 +1062,49 @@ def prove(rule: Callable[..., Any]) -> Proofs:
         [run.case() for run in runs],
         [proof for run in runs for proof in run.proofs],
         [run.snapshot().values for run in runs],
-        _with_formulas([rule.__globals__[name] for name in read.letters.functions.values()]),
     )
 
 
-def _with_formulas(functions: Sequence[Callable[..., Any]]) -> list[Callable[..., Any]]:
-    return [f for f in functions if any(s.comment for s in read_source(f).statements)]
+def with_formulas(subject: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """What there is to prove of a class or a rule.
+
+    These are the rule, or the rules that the class declares, and of the functions of the package
+    that these and the class's methods call those that have formulas: whose docstring says what
+    letters stand for, and whose statements have comments.
+    """
+    rules = rules_of(subject) if isinstance(subject, type) else [subject]
+    methods = map(inspect.unwrap, filter(inspect.isfunction, vars(subject).values()))
+    functions: list[Callable[..., Any]] = [*rules, *methods]
+    start = len(functions)
+    for function in functions:  # which grows
+        package = _package_of(function.__module__)
+        called = map(function.__globals__.get, _names_in(function.__code__))
+        functions += [
+            other
+            for other in dict.fromkeys(called)
+            if inspect.isfunction(other)
+            and _package_of(other.__module__) == package
+            and other not in functions
+        ]
+    return list(dict.fromkeys([*rules, *filter(_has_formulas, functions[start:])]))
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names_in(inner)
+
+
+def _package_of(module: Any) -> str:
+    return str(module).rpartition(".")[0]
+
+
+def _has_formulas(function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(function).parameters
+    try:
+        letters = formulas.read_letters(function.__doc__ or "", parameters)
+        statements = read_source(function).statements
+    except (FormulaError, OSError):
+        return False
+    return bool(letters.arguments) and any(statement.comment for statement in statements)

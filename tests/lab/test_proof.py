@@ -1,8 +1,10 @@
 """Formulas beside statements: read, proven, and caught where they lie."""
 
+import importlib
 import importlib.util
 import inspect
 import json
+import pkgutil
 import re
 
 import annotated_rules
@@ -15,14 +17,12 @@ import myoptim
 from myoptim.cli import app
 from myoptim.dialects import DIALECTS
 from myoptim.lab.formulas import FormulaError, parse, read_letters
-from myoptim.lab.proof import OPERATORS, WrongFormula, equal, evaluate, prove
-from myoptim.lab.resolve import rule_of, rules_of
+from myoptim.lab.proof import OPERATORS, WrongFormula, equal, evaluate, prove, with_formulas
+from myoptim.lab.resolve import rule_of
+from myoptim.lab.source import read_source
 
-OURS = list(
-    dict.fromkeys(
-        rule for cls in (*myoptim.OPTIMIZERS.values(), *DIALECTS.values()) for rule in rules_of(cls)
-    )
-)
+CLASSES = (*myoptim.OPTIMIZERS.values(), *DIALECTS.values())
+OURS = list(dict.fromkeys(rule for cls in CLASSES for rule in with_formulas(cls)))
 OTHERS = [
     function
     for function in vars(annotated_rules).values()
@@ -64,6 +64,15 @@ def test_every_optimizer_with_a_rule_is_among_them():
     assert names >= {rule_of(cls).__name__ for cls in DIALECTS.values()}
 
 
+def test_no_comment_beside_a_statement_of_an_algorithm_is_left_out():
+    """Of all functions, whoever calls them: what trails a statement is a formula, and proven."""
+    for module in pkgutil.iter_modules(myoptim.algorithms.__path__, "myoptim.algorithms."):
+        for name, function in vars(importlib.import_module(module.name)).items():
+            if inspect.isfunction(function) and function not in OURS:
+                trailing = [s.comment for s in read_source(function).statements if s.comment]
+                assert not trailing, (module.name, name, trailing)
+
+
 def test_a_function_of_the_code_is_called_where_a_formula_names_it(tmp_path):
     source = """
 import torch
@@ -74,8 +83,9 @@ def rule(param, grad, *, lr):
     '''A step: θ = param, g = grad, LEN = length.'''
     param.add_(grad, alpha=-length(grad, lr=lr))  # θ ← θ − LEN(g) g
 """
-    proofs = prove(load(tmp_path / "of_its_own.py", source).rule)
-    assert [function.__name__ for function in proofs.functions] == ["length"]
+    rule = load(tmp_path / "of_its_own.py", source).rule
+    assert prove(rule).formulas == 1
+    assert [function.__name__ for function in with_formulas(rule)] == ["rule", "length"]
     wrong = source.replace("LEN(g) g", "LEN(θ) g")
     with pytest.raises(WrongFormula, match="says"):
         prove(load(tmp_path / "of_another.py", wrong).rule)
