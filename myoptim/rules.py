@@ -28,7 +28,7 @@ from myoptim.execution import (
     records,
     row_executor,
 )
-from myoptim.execution.columns import PLAIN, directly, kinds, rows, take
+from myoptim.execution.columns import PLAIN, directly, is_sparse, kinds, rows, take
 from myoptim.execution.foreach import TensorList
 from myoptim.execution.functional import decayed_pairs
 from myoptim.execution.fused import check_fusible, unscaled
@@ -162,7 +162,7 @@ class TensorRule(Optimizer):
         params = [param for param in group["params"] if param.grad is not None]
         grads = [param.grad for param in params]
         choosy = declared.sparse == "only" or declared.complex == "refused"
-        if choosy or any(grad.is_sparse for grad in grads):
+        if choosy or any(map(is_sparse, grads)):
             for param, grad in zip(params, grads, strict=True):
                 self._check_kind(param, grad, group)
         return params, grads
@@ -177,8 +177,10 @@ class TensorRule(Optimizer):
 
     def _lacks_state(self, param: Tensor, group: Group) -> bool:
         declared, state = self._declaration, self.state.get(param, {})
-        keys = (*declared.numbers, *declared.buffer_names(param, group))
-        return any(state.get(key) is None for key in keys)
+        for key in (*declared.numbers, *declared.buffer_names(param, group)):
+            if state.get(key) is None:
+                return True
+        return False
 
     def _init_state(self, param: Tensor, grad: Any, group: Group) -> None:
         """Make what the parameter's state lacks under this group's settings."""
@@ -308,7 +310,10 @@ class ElementwiseRule(TensorRule):
             self._change_each(declared.before, group, by_name)
         count = len(columns[0])
         if "first" in declared.takes:
-            by_name["first"] = new or [False] * count
+            if new:
+                by_name["first"] = new
+            else:
+                scalars = {**scalars, "first": False}
         for given, places in numbers.by_value(by_name, declared.takes, count):
             part = columns if len(places) == count else take(columns, places)
             execute(functools.partial(update, {**scalars, **given}), part)
@@ -320,11 +325,11 @@ class ElementwiseRule(TensorRule):
     ) -> None:
         """The same as `_change_numbers` for many parameters."""
         changed = [by_name[name] for name in positional(rule)]
-        scalars = _scalars(keywords(rule), group)
-        has_tensors = _have_tensors(scalars.values())
-        for given, places in numbers.by_value(by_name, keywords(rule), len(changed[0])):
-            columns = take(changed, places)
-            if len(places) > 1 and not has_tensors and numbers.are_floats(columns):
+        scalars, count = _scalars(keywords(rule), group), len(changed[0])
+        together = not _have_tensors(scalars.values()) and numbers.are_floats(changed)
+        for given, places in numbers.by_value(by_name, keywords(rule), count):
+            columns = changed if len(places) == count else take(changed, places)
+            if len(places) > 1 and together:
                 rule(*map(TensorList, columns), **scalars, **given)
             else:  # in half precision, which loading may give them, list kernels round otherwise
                 for row in rows(columns):
@@ -411,16 +416,12 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
 
 def _have_tensors(values: Iterable[Any]) -> bool:
     """Whether a hyper-parameter is a tensor, or has one in it."""
-    return not _NUMBERS.issuperset(map(type, values)) and any(map(_is_tensor, values))
+    for value in values:
+        if isinstance(value, Tensor) or (type(value) is tuple and _have_tensors(value)):
+            return True
+    return False
 
 
 def _unreadable(group: Group) -> bool:
     """Whether a graph is recorded that may not stop to read a number."""
     return bool(group.get("capturable")) or torch.compiler.is_compiling()
-
-
-def _is_tensor(value: Any) -> bool:
-    """Whether a hyper-parameter is a tensor, or has one in it."""
-    if type(value) is tuple:
-        return any(map(_is_tensor, value))
-    return isinstance(value, Tensor)

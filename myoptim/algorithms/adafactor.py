@@ -51,7 +51,8 @@ def adafactor(
 
 def rms(tensor: Tensor, times: float = 1) -> float:
     """The root mean square of all elements, divided by a number: x = tensor, d = times."""
-    return tensor.norm(2).item() / (tensor.numel() ** 0.5 * times)  #  √(mean(x²)) / d
+    norm = torch.linalg.vector_norm(tensor).item()  #  ‖x‖
+    return norm / (tensor.numel() ** 0.5 * times)  #   √(mean(x²)) / d
 
 
 def mean_square(tensor: Tensor, dim: int) -> Tensor:

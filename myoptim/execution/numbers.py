@@ -60,7 +60,7 @@ def are_floats(columns: Columns) -> bool:
 def read(counters: Sequence[Tensor]) -> list[float]:
     """The counters as numbers; from an accelerator all at once, since each time waits for it."""
     if counters[0].is_cpu or len({counter.device for counter in counters}) > 1:
-        return [counter.item() for counter in counters]
+        return list(map(Tensor.item, counters))
     return torch.stack(list(counters)).tolist()
 
 
@@ -81,18 +81,19 @@ def by_value(
         takes: the names of those that the rule takes, and of others.
         count: how many parameters there are.
     """
-    names = [name for name in by_name if name in takes]
-    if not names:
-        return [({}, range(count))]
-    columns = [by_name[name] for name in names]
-    values = [read(column) if isinstance(column[0], Tensor) else column for column in columns]
-    keys = list(zip(*values, strict=True))
-    if keys.count(keys[0]) == count:
-        return [(dict(zip(names, keys[0], strict=True)), range(count))]
+    given: dict[str, Any] = {}
+    columns: list[Sequence[Any]] = []
+    for name, column in by_name.items():
+        if name in takes:
+            values = read(column) if isinstance(column[0], Tensor) else column
+            given[name] = values[0]
+            columns.append(values)
+    if all(values.count(values[0]) == count for values in columns):
+        return [(given, range(count))]
     places: dict[Any, list[int]] = {}
-    for i, key in enumerate(keys):
+    for i, key in enumerate(zip(*columns, strict=True)):
         places.setdefault(key, []).append(i)
-    return [(dict(zip(names, key, strict=True)), where) for key, where in places.items()]
+    return [(dict(zip(given, key, strict=True)), where) for key, where in places.items()]
 
 
 def check_capturable(params: list[Tensor], numbers: Columns) -> None:

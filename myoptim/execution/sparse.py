@@ -13,11 +13,12 @@ from myoptim.execution.operators import Operator, Proxy, implement
 
 def view_elements(param: Tensor, grad: Tensor, *buffers: Tensor) -> list[Any]:
     """A row with a sparse gradient as the row of only the elements that the gradient names."""
-    mask = grad.coalesce()  # the rule is not linear, so an index must not occur twice
+    grad = grad.coalesce()  # the rule is not linear, so an index must not occur twice
+    indices = grad.indices()
     return [
-        Elements(param, mask),
-        mask.values(),
-        *(Elements(buffer, mask) for buffer in buffers),
+        Elements(param, indices),
+        grad.values(),
+        *[Elements(buffer, indices) for buffer in buffers],
     ]
 
 
@@ -32,7 +33,7 @@ def _method(name: str, op: Operator) -> Callable[..., Any]:
         return method(self.values_now(), *map(_values, args), **kwargs)
 
     def changes(self: Elements, *args: Any, **kwargs: Any) -> Elements:
-        self.set_values(makes(self, *args, **kwargs))
+        self.set_values(method(self.values_now().clone(), *map(_values, args), **kwargs))
         return self
 
     return changes if name.endswith("_") else makes
@@ -42,30 +43,41 @@ def _method(name: str, op: Operator) -> Callable[..., Any]:
 class Elements(Proxy):
     """The elements of a dense tensor that a sparse gradient names, as one flat tensor.
 
-    What is added is added as torch does it: as a sparse tensor.
+    What is added is added as torch does it: as a sparse tensor. What was copied out is kept as
+    long as it is known to be what is there.
     """
 
-    __slots__ = ("dense", "mask")
+    __slots__ = ("dense", "indices", "kept")
 
-    def __init__(self, dense: Tensor, mask: Tensor) -> None:
+    def __init__(self, dense: Tensor, indices: Tensor) -> None:
         self.dense = dense
-        self.mask = mask
+        self.indices = indices
+        self.kept: Tensor | None = None
 
     def values_now(self) -> Tensor:
-        """The elements, copied out."""
-        return self.dense.sparse_mask(self.mask).values()
+        """The elements, copied out; not to be changed."""
+        if self.kept is None:
+            rows = len(self.indices) == 1  # as of an embedding, for which there is a faster kernel
+            self.kept = (
+                self.dense.index_select(0, self.indices[0])
+                if rows
+                else self.dense[tuple(self.indices)]
+            )
+        return self.kept
 
     def set_values(self, values: Tensor) -> None:
         """Put elements in the place of those that are there."""
-        self.dense[tuple(self.mask.indices())] = values
+        self.dense[tuple(self.indices)] = self.kept = values
 
     def add_(self, values: Any, *, alpha: float = 1) -> Elements:
         if not isinstance(values, Tensor):
-            self.set_values(self.values_now().add_(_values(values), alpha=alpha))
+            self.set_values(self.values_now().add(_values(values), alpha=alpha))
             return self
-        indices, shape = self.mask.indices(), self.mask.shape
-        added = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
+        shape = self.dense.shape
+        added = torch.sparse_coo_tensor(self.indices, values, shape, check_invariants=False)
         self.dense.add_(added, alpha=alpha)
+        # With a factor, a processor may round the sum once or twice.
+        self.kept = self.kept + values if self.kept is not None and alpha == 1 else None
         return self
 
     def addcmul_(self, a: Any, b: Any, *, value: float = 1) -> Elements:

@@ -222,6 +222,7 @@ OPERATORS: dict[str, Callable[..., Algebra]] = {
     "mean": _mean,
     "sum": _sum,
     "norm": _norm,
+    "linalg_vector_norm": _norm,
     "numel": _count,
     "size": _count,
 }
@@ -1009,6 +1010,8 @@ class _Torch:
     @staticmethod
     def as_tensor(value: Any) -> Any:
         return value
+
+    scalar_tensor = as_tensor
 
 
 _CAPTURABLE = sympy.Symbol("capturable")
