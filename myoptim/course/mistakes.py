@@ -21,7 +21,17 @@ from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 
-from myoptim.course.solutions import adagrad, adam, frame, lion, rmsprop, schedule_free, sgd
+from myoptim.course.solutions import (
+    adafactor,
+    adagrad,
+    adam,
+    frame,
+    lion,
+    muon,
+    rmsprop,
+    schedule_free,
+    sgd,
+)
 from myoptim.lab.errors import unknown
 
 SOLUTIONS: dict[str, ModuleType] = {
@@ -34,6 +44,8 @@ SOLUTIONS: dict[str, ModuleType] = {
     "AdamW": adam,
     "Lion": lion,
     "ScheduleFreeSGD": schedule_free,
+    "Muon": muon,
+    "Adafactor": adafactor,
 }
 """The optimizers of the course, each with the module of its solution."""
 
@@ -43,9 +55,11 @@ NESTEROV = ("SGD", "Nesterov")
 ADAMS = ("Adam", "AdamW")
 ADAPTIVE = ("Adagrad", "RMSprop", *ADAMS)
 COUPLED = (*SGDS, "Adagrad", "RMSprop", "Adam")
-DECOUPLED = ("AdamW", "Lion")
+DECOUPLED = ("AdamW", "Lion", "Muon")
 SCHEDULE_FREE = ("ScheduleFreeSGD",)
-ALL = (*SGDS, *ADAPTIVE, "Lion", *SCHEDULE_FREE)
+MUON = ("Muon",)
+ADAFACTOR = ("Adafactor",)
+ALL = (*SGDS, *ADAPTIVE, "Lion", *SCHEDULE_FREE, *MUON, *ADAFACTOR)
 
 Form = tuple[tuple[str, str], ...]
 
@@ -116,6 +130,12 @@ LION_MOVE = "p.sub_(lr * torch.sign(c))"
 LION_STEP = "c = beta1 * m + (1 - beta1) * g"
 LION_MEMORY = 'state["exp_avg"] = beta2 * m + (1 - beta2) * g'
 BETWEEN = "p.copy_((1 - beta) * z + beta * x)"
+MUON_AVERAGE = (
+    '        m = state["momentum_buffer"] = momentum * state["momentum_buffer"]'
+    " + (1 - momentum) * g\n"
+)
+MUON_UPDATE = 'u = (1 - momentum) * g + momentum * m if group["nesterov"] else m'
+MUON_MOVE = "p.sub_(lr * max(1, rows / columns) ** 0.5 * x)"
 LOOK_AHEAD = 'g = g + momentum * b if group["nesterov"] else b'
 STEP_LOOP = '            for p in group["params"]:\n                if p.grad is None:'
 CALL = "self.update(group, state, p, self.decay(group, p, g))"
@@ -294,6 +314,14 @@ STATE_RULES = (
                 'z = state["z"] = state["z"] - rate * g',
                 'z, state["z"] = state["z"], state["z"] - rate * g',
             ),
+            form(
+                'm = state["momentum_buffer"] = momentum',
+                'm, state["momentum_buffer"] = state["momentum_buffer"], momentum',
+            ),
+            form(
+                'v = state["variance"] = (1 - w)',
+                'v, state["variance"] = state["variance"], (1 - w)',
+            ),
         ),
     ),
 )
@@ -410,7 +438,7 @@ WEIGHT_DECAY = (
         "Which p is decayed?",
         tuple(
             form(SHRINK, "pass", move, f"{move}\n        {SHRINK_IN_UPDATE}")
-            for move in (ADAM_MOVE, LION_MOVE)
+            for move in (ADAM_MOVE, LION_MOVE, MUON_MOVE)
         ),
         kind="dialect",
     ),
@@ -431,6 +459,12 @@ WEIGHT_DECAY = (
                 "pass",
                 LION_MOVE,
                 'p.sub_(lr * (torch.sign(c) + group["weight_decay"] * p))',
+            ),
+            form(
+                SHRINK,
+                "pass",
+                MUON_MOVE,
+                f'{MUON_MOVE[:-1]} + lr * group["weight_decay"] * p)',
             ),
         ),
         kind="dialect",
@@ -1263,6 +1297,209 @@ AVERAGED_POINTS = (
     ),
 )
 
+ORTHOGONAL = (
+    Mistake(
+        "muon-momentum-after",
+        MUON,
+        "The gradient is made orthogonal, and momentum averages what comes of it: the step is no "
+        "longer orthogonal.",
+        "What is to be orthogonal: the gradient, or the step?",
+        (
+            form(
+                MUON_AVERAGE,
+                "",
+                MUON_UPDATE,
+                "u = g",
+                "        rows, columns",
+                '        m = state["momentum_buffer"] = momentum * state["momentum_buffer"]'
+                " + (1 - momentum) * x\n"
+                '        x = (1 - momentum) * x + momentum * m if group["nesterov"] else m\n'
+                "        rows, columns",
+            ),
+        ),
+    ),
+    Mistake(
+        "muon-no-scale",
+        MUON,
+        "The rate does not depend on the matrix's shape.",
+        "How long is a step of a tall matrix, row by row?",
+        (form(" * max(1, rows / columns) ** 0.5", ""),),
+        shows="a tall matrix",
+    ),
+    Mistake(
+        "muon-scale-swapped",
+        MUON,
+        "The rate grows with columns / rows: with wide matrices, not with tall ones.",
+        "Which are longer: the columns of a tall matrix, or its rows?",
+        (form("rows / columns", "columns / rows"),),
+    ),
+    Mistake(
+        "muon-scale-without-root",
+        MUON,
+        "The rate has the quotient of rows and columns, not its root.",
+        "How does a norm grow with the number of elements?",
+        (form("max(1, rows / columns) ** 0.5", "max(1, rows / columns)"),),
+        shows="a tall matrix",
+    ),
+    Mistake(
+        "muon-unnormalized",
+        MUON,
+        "The iteration starts at U itself. Where a singular value is above 1 it does not converge.",
+        "For which singular values does the iteration converge?",
+        (form('x = u / u.norm().clamp(min=group["eps"])', "x = u"),),
+    ),
+    Mistake(
+        "muon-quintic-term-lost",
+        MUON,
+        "The iteration lacks c A² X, or has c A X in its place.",
+        "Write down the polynomial of one singular value.",
+        (
+            form(" + c * gram @ gram", ""),
+            form("c * gram @ gram", "c * gram"),
+        ),
+    ),
+    Mistake(
+        "muon-steps-by-average",
+        MUON,
+        "The step is along U, or along B: nothing is made orthogonal.",
+        "Which singular values has the step?",
+        (form(" ** 0.5 * x)", " ** 0.5 * u)"),),
+    ),
+    Mistake(
+        "muon-bfloat16",
+        MUON,
+        "The iteration runs in bfloat16.",
+        "How many digits does this type have?",
+        (
+            form(
+                'x = u / u.norm().clamp(min=group["eps"])',
+                'x = u.bfloat16() / u.bfloat16().norm().clamp(min=group["eps"])',
+            ),
+            form(
+                'x = u / u.norm().clamp(min=group["eps"])',
+                ('x = (u / u.norm().clamp(min=group["eps"])).bfloat16()'),
+            ),
+        ),
+        kind="dialect",
+        whose="torch.optim.Muon, Jordan",
+    ),
+)
+
+FACTORED = (
+    Mistake(
+        "af-decay-before-size",
+        ADAFACTOR,
+        "The parameter is shrunk before its size is taken, so the step is shorter too.",
+        "Of which parameter is α made?",
+        (
+            form(
+                f"        {SHRINK}\n",
+                "",
+                "        size = p.norm",
+                f"        {SHRINK}\n        size = p.norm",
+            ),
+        ),
+        shows="weight decay",
+    ),
+    Mistake(
+        "af-absolute-steps",
+        ADAFACTOR,
+        "Steps do not grow with the parameter: RMS(θ) is left out.",
+        "What does relative mean?",
+        (form("max(eps2, size) * min", "min"),),
+    ),
+    Mistake(
+        "af-no-floor",
+        ADAFACTOR,
+        "A parameter that is all but zero makes all but no step: ε₂ is left out.",
+        "How does a parameter of zeros begin?",
+        (form("max(eps2, size)", "size"),),
+        shows="a parameter smaller than ε₂",
+    ),
+    Mistake(
+        "af-rate-uncapped",
+        ADAFACTOR,
+        "The relative step is η at every step, not 1 / √t once that is smaller; or 1 / √t always.",
+        "What is η the largest of?",
+        (form("min(lr, 1 / t**0.5)", "lr"), form("min(lr, 1 / t**0.5)", "(1 / t**0.5)")),
+        shows="the step where 1 / √t meets η",
+    ),
+    Mistake(
+        "af-weights-swapped",
+        ADAFACTOR,
+        "w weighs what was, and 1-w what is new: the first gradient is lost.",
+        "What does the first step keep?",
+        (form('w = t ** group["beta2_decay"]', 'w = 1 - t ** group["beta2_decay"]'),),
+    ),
+    Mistake(
+        "af-constant-decay",
+        ADAFACTOR,
+        "The averages keep the same share at every step, as Adam's do, and start at zero.",
+        "How much does the first step keep?",
+        (form('w = t ** group["beta2_decay"]', "w = 1 - 0.999"),),
+    ),
+    Mistake(
+        "af-not-factored",
+        ADAFACTOR,
+        "A matrix keeps an average for each element.",
+        "How many numbers does a matrix keep?",
+        (
+            form(
+                'if p.dim() > 1:\n            state["row_var"]',
+                'if p.dim() > 2:\n            state["row_var"]',
+                "if p.dim() > 1:\n            r =",
+                "if p.dim() > 2:\n            r =",
+            ),
+        ),
+        shows="step 1 of a matrix",
+    ),
+    Mistake(
+        "af-no-mean",
+        ADAFACTOR,
+        "R C is not divided by the mean of R, so v has the size of g⁴.",
+        "What is the unit of v?",
+        (form(" / r.mean(-2, keepdim=True).clamp(min=eps1)", ""),),
+        shows="step 1 of a matrix",
+    ),
+    Mistake(
+        "af-no-clipping",
+        ADAFACTOR,
+        "Updates are never scaled down.",
+        "What bounds an update whose v is out of date?",
+        (form('        u = u / max(1.0, u.norm().item() / u.numel() ** 0.5 / group["d"])\n', ""),),
+        shows="a gradient much larger than those before",
+    ),
+    Mistake(
+        "af-clipped-by-norm",
+        ADAFACTOR,
+        "The norm of the update is bounded, not its root mean square.",
+        "Does the bound depend on how many elements there are?",
+        (form("u.norm().item() / u.numel() ** 0.5 / group", "u.norm().item() / group"),),
+    ),
+    Mistake(
+        "af-eps-joins-squares",
+        ADAFACTOR,
+        "ε₁ is added to g² (the paper has 1e-30 there), and bounds nothing.",
+        "Added, or a bound?",
+        (
+            form(
+                "(g * g).mean(-1",
+                "(g * g + eps1).mean(-1",
+                "(g * g).mean(-2",
+                "(g * g + eps1).mean(-2",
+                "w * g * g",
+                "w * (g * g + eps1)",
+                ".clamp(min=eps1)\n        else",
+                "\n        else",
+                "v.sqrt().clamp(min=eps1)",
+                "v.sqrt()",
+            ),
+        ),
+        kind="dialect",
+        whose="Shazeer and Stern",
+    ),
+)
+
 CONTRACT: list[Mistake] = [
     Mistake(
         "reads-defaults",
@@ -1762,7 +1999,7 @@ small ones."""
 
 RULE: list[Mistake] = [
     *MOMENTUM, *STATE_RULES, *DIRECTION, *WEIGHT_DECAY, *BIAS_CORRECTION, *AVERAGES,
-    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS, *SIGN, *AVERAGED_POINTS,
+    *DENOMINATOR, *MAXIMUM, *ACCUMULATORS, *SIGN, *AVERAGED_POINTS, *ORTHOGONAL, *FACTORED,
 ]  # fmt: skip
 """Mistakes in the update rule. A teacher's own are added to it (`own.py`)."""
 

@@ -27,9 +27,19 @@ OTHER_VALUES: dict[str, Any] = {
     "warmup_steps": 5,
     "r": 0.43,
     "weight_lr_power": 1.7,
+    "ns_steps": 4,
+    "ns_coefficients": (3.1, -4.3, 1.9),
+    "beta2_decay": -0.47,
+    "d": 1.03,
 }
 """Of no simple relation to each other or to the amplified values: what is equal by accident at
 those is not equal at these too."""
+
+OTHER_PAIRS: dict[str, dict[str, Any]] = {"Adafactor": {"eps": (0.07, 1.7)}}
+"""The same for those that mean something else by a name."""
+
+SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {"Muon": ((2, 3), (4, 2))}
+"""The parameters of those that do not take any."""
 
 HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
@@ -43,6 +53,11 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "ScheduleFreeSGD": (
         *("lr", "momentum", "weight_decay", "warmup_steps", "r", "weight_lr_power", "maximize"),
     ),
+    "Muon": (
+        *("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps"),
+        "maximize",
+    ),
+    "Adafactor": ("lr", "beta2_decay", "eps", "d", "weight_decay", "maximize"),
 }
 """What a constructor may take besides the parameters."""
 
@@ -92,6 +107,16 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "weights": {},
         "weight decay": _DECAY,
     },
+    "Muon": {
+        "basic": {"weight_decay": 0.0, "nesterov": False},
+        "Nesterov": {"weight_decay": 0.0},
+        "weight decay": _DECAY,
+    },
+    "Adafactor": {
+        "basic": {"weight_decay": 0.0},
+        "a small eps": {"eps": (None, 1e-3)},
+        "weight decay": _DECAY,
+    },
 }
 """Settings, on top of the amplified ones, that bring every branch of a rule into play."""
 
@@ -105,6 +130,8 @@ EVERY_OPTION: dict[str, dict[str, Any]] = {
     "AdamW": {"amsgrad": True} | _DECAY,
     "Lion": _DECAY,
     "ScheduleFreeSGD": _DECAY,
+    "Muon": _DECAY,
+    "Adafactor": _DECAY,
 }
 """As many options at once as go together: one may be right by itself and wrong beside another."""
 
@@ -166,9 +193,12 @@ def bank(optimizer: str, seed: int) -> Bank:
     """The probes for an optimizer, with gradients that depend on the seed."""
     base = AMPLIFIED[optimizer]
     hyper = HYPER_PARAMETERS[optimizer]
-    schedule = amplified_schedule(seed)
-    zeros = amplified_schedule(seed + 1, zeros=True)
-    alike = amplified_schedule(seed + 2, shapes=((3,), (3,)))
+    others = OTHER_VALUES | OTHER_PAIRS.get(optimizer, {})
+    shapes = SHAPES.get(optimizer, ((2, 3), (4,)))
+    small = (3, 2) if optimizer in SHAPES else (3,)
+    schedule = amplified_schedule(seed, shapes)
+    zeros = amplified_schedule(seed + 1, shapes, zeros=True)
+    alike = amplified_schedule(seed + 2, (small, small))
     large = schedule.scaled(1000)
     missing = schedule.without_gradient(3, 1)
     second = {
@@ -192,7 +222,7 @@ def bank(optimizer: str, seed: int) -> Bank:
         "rule": (
             *rule,
             Probe("other values", "plain",
-                  {n: v for n, v in OTHER_VALUES.items() if n in hyper}, schedule),
+                  {n: v for n, v in others.items() if n in hyper}, schedule),
             full("eight steps", schedule),
             Probe("a zero gradient", "plain", base, zeros),
             Probe("large gradients", "plain", base, large),
@@ -207,7 +237,7 @@ def bank(optimizer: str, seed: int) -> Bank:
         "in_place": (probe("a transposed matrix", "transposed", schedule),),
         "lr": (
             probe("lr changed after step 4", "changed lr",
-                  amplified_schedule(seed, lr_change_after=4)),
+                  amplified_schedule(seed, shapes, lr_change_after=4)),
         ),
         "groups": (
             probe("two groups", "two groups", schedule, second=second),
@@ -237,7 +267,7 @@ def bank(optimizer: str, seed: int) -> Bank:
         "closure": (probe("a closure", "closure", schedule),),
         "counter": (
             Probe("300 steps in bfloat16", "counting", {"lr": 1e-3},
-                  amplified_schedule(seed, ((2,),), steps=300, dtype=torch.bfloat16)),
+                  amplified_schedule(seed, (small,), steps=300, dtype=torch.bfloat16)),
         ),
         "signature": _defaults(optimizer, base, schedule),
     }  # fmt: skip

@@ -1,3 +1,4 @@
+import inspect
 import re
 from dataclasses import replace
 
@@ -68,15 +69,17 @@ def torchs(optimizer):
     name = {"Momentum": "SGD", "Nesterov": "SGD"}.get(optimizer, optimizer)
     fixed = {"Nesterov": {"nesterov": True}}.get(optimizer, {})
     base = getattr(torch.optim, name, None) or myoptim.OPTIMIZERS[name]
+    if "foreach" in inspect.signature(base).parameters:
+        fixed["foreach"] = False
 
     def constructor(self, params, **hyper):
-        base.__init__(self, params, foreach=False, **hyper, **fixed)
+        base.__init__(self, params, **hyper, **fixed)
 
     return type(optimizer, (base,), {"__init__": constructor})
 
 
 def test_the_catalogue_is_complete_and_told_in_full():
-    assert len(CATALOGUE) == 127
+    assert len(CATALOGUE) == 146
     for mistake in CATALOGUE.values():
         assert mistake.what
         assert mistake.hint
@@ -102,7 +105,12 @@ def test_unknown_ids_name_the_nearest():
 @pytest.mark.parametrize("optimizer", SOLUTIONS)
 def test_the_references_are_torchs(optimizer):
     _, names = solution(optimizer)
+    # torch's Muon computes in bfloat16, of two to three digits, and knows no maximize.
+    known = names.keys() - {"maximize"} if optimizer == "Muon" else names
+    near = 0.02 if optimizer == "Muon" else 1e-12
     for probe in bank(optimizer, SEED).probes:
+        if not fits(probe, known):
+            continue
         # torch's Adagrad makes its state in the constructor, so a group added later has none, and
         # bfloat16 rounds each formulation in its own way.
         if probe.kind == "counting" or (optimizer == "Adagrad" and probe.kind == "added group"):
@@ -112,7 +120,7 @@ def test_the_references_are_torchs(optimizer):
         assert theirs.error is None
         for step, other in zip(ours.steps, theirs.steps, strict=True):
             for values, right in zip(step, other, strict=True):
-                assert values == pytest.approx(right, rel=1e-12, abs=1e-12)
+                assert values == pytest.approx(right, rel=near, abs=near)
 
 
 @pytest.mark.parametrize(("mistake", "optimizer"), sampled(HANDED_IN, 14))
@@ -172,7 +180,8 @@ def test_no_wrong_rule_comes_near_the_tolerance(optimizer):
 
 def same_text(candidate, optimizer):
     """Edits of Frame.decay, which those with a decoupled decay have their own of."""
-    return optimizer in DECOUPLED and "return g + group" in candidate.edits[0][0]
+    own_decay = (*DECOUPLED, "Adafactor")
+    return optimizer in own_decay and "return g + group" in candidate.edits[0][0]
 
 
 def apart(record: Record, right: Record) -> float:
