@@ -7,8 +7,9 @@ on given gradients, at the first of some settings where they differ.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from myoptim.course.mistakes import CATALOGUE, Mistake
 from myoptim.course.probes import VARIANTS
 from myoptim.lab.prescribed import AMPLIFIED
 from myoptim.optimizer import declaration_of
+from myoptim.rules import ElementwiseRule
 
 #: Two elements: one of everyday size, one tiny and for one step exactly zero.
 START = (1.0, -0.5)
@@ -38,15 +40,23 @@ def scenarios(optimizer: str) -> Iterator[tuple[dict[str, Any], bool]]:
     yield base | {"momentum": 0.6} if "momentum" in base else base, True
 
 
-def path(cls: Any, settings: dict[str, Any], lr_changes: bool) -> torch.Tensor:
+def as_matrix(pair: tuple[float, float]) -> list[list[float]]:
+    """A tall matrix that is not of rank 1, for rules that look at rows and columns."""
+    a, b = pair
+    return [[a, b], [b - a / 2, a / 4], [a / 2, -b]]
+
+
+def path(
+    cls: Any, settings: dict[str, Any], lr_changes: bool, shape: Callable[[Any], Any]
+) -> torch.Tensor:
     """The parameter before each step and after the last, on the given gradients."""
-    param = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    param = torch.tensor(shape(START), dtype=torch.float64, requires_grad=True)
     optimizer = cls([param], **settings)
     points = [param.detach().clone()]
     for step, grad in enumerate(GRADIENTS, 1):
         if lr_changes and step == 3:
             optimizer.param_groups[0]["lr"] /= 4
-        param.grad = torch.tensor(grad, dtype=torch.float64)
+        param.grad = torch.tensor(shape(grad), dtype=torch.float64)
         optimizer.step()
         points.append(param.detach().clone())
     return torch.stack(points)
@@ -57,9 +67,10 @@ def shown(mistake: Mistake, optimizer: str) -> tuple[dict[str, Any], bool, Any, 
     """The first settings at which it shows, with the right path and the wrong one."""
     right = mistakes.load(mistakes.source(optimizer), optimizer)
     wrong = mistakes.load(next(mistakes.forms(mistake, optimizer)), optimizer)
-    for settings, lr_changes in scenarios(optimizer):
+    shapes = (list, as_matrix)
+    for shape, (settings, lr_changes) in itertools.product(shapes, scenarios(optimizer)):
         try:
-            paths = [path(cls, settings, lr_changes) for cls in (right, wrong)]
+            paths = [path(cls, settings, lr_changes, shape) for cls in (right, wrong)]
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError):
             continue  # it raises, or refuses these settings: no numbers to show
         if not torch.allclose(*paths, rtol=1e-9, atol=0, equal_nan=True):
@@ -81,16 +92,21 @@ def numbers(mistake: Mistake, optimizer: str) -> str:
         "| step | gradient | right θ | this θ | this step / right step |",
         "|---|---|---|---|---|",
     ]
+    shape = as_matrix if right[0].dim() > 1 else list
     for step, grad in enumerate(GRADIENTS, 1):
         moves = [points[step] - points[step - 1] for points in (wrong, right)]
         ratio = moves[0] / moves[1]
-        cells = [_pair(grad), _pair(right[step]), _pair(wrong[step]), _pair(ratio, 3)]
+        cells = [_cells(shape(grad)), _cells(right[step]), _cells(wrong[step]), _cells(ratio, 3)]
         rows.append(f"| {step} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def _pair(values: Any, digits: int = 5) -> str:
-    return ", ".join(f"{float(value):.{digits}g}" for value in values).replace("-", "−")
+def _cells(values: Any, digits: int = 5) -> str:
+    """The elements; those of a matrix row by row."""
+    rows = torch.as_tensor(values, dtype=torch.float64)
+    rows = rows if rows.dim() > 1 else rows[None]
+    written = [", ".join(f"{number:.{digits}g}" for number in row) for row in rows.tolist()]
+    return "; ".join(written).replace("-", "−")
 
 
 def play(mistake: Mistake, optimizer: str) -> str:
@@ -128,8 +144,10 @@ def example(mistake: Mistake) -> str:
     """The optimizer to show it in: Adam, or the last of torch's in which there is something to see,
     or of those that torch has not."""
 
-    def known(name: str) -> tuple[bool, bool]:
-        return declaration_of(myoptim.OPTIMIZERS[name]).twin is not None, name == "Adam"
+    def known(name: str) -> tuple[bool, bool, bool]:
+        cls = myoptim.OPTIMIZERS[name]
+        by_element = issubclass(cls, ElementwiseRule)
+        return declaration_of(cls).twin is not None, by_element, name == "Adam"
 
     names = sorted(mistake.optimizers, key=known)
     return next((name for name in reversed(names) if shown(mistake, name)), names[-1])

@@ -60,8 +60,10 @@ _STEPS = 20
 _LR_CHANGE_AFTER = 4
 _MISSING_STEP, _MISSING_PARAM = 3, 1
 _AMPLIFIED = {
-    # The later ones have their own meaning of names that the earlier ones brought into use.
-    **{name: value for of_one in [*AMPLIFIED.values()][::-1] for name, value in of_one.items()},
+    **{name: value for values in AMPLIFIED.values() for name, value in values.items()},
+    # Of what several have, what the later ones mean by the name is something of their own.
+    **AMPLIFIED["Adam"],
+    **AMPLIFIED["SGD"],
     "dampening": 0.3,
     "rho": 0.7,
     "momentum_decay": 0.3,

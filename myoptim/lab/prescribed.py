@@ -37,7 +37,7 @@ AMPLIFIED: dict[str, dict[str, Any]] = {
         "weight_lr_power": 1.3,
     },
     "Muon": {"lr": 0.1, "weight_decay": 0.2, "momentum": 0.6, "eps": 1.5, "ns_steps": 3},
-    "Adafactor": {"lr": 0.4, "beta2_decay": -0.7, "eps": (0.1, 0.8), "d": 1.1},
+    "Adafactor": {"lr": 0.6, "beta2_decay": -0.7, "eps": (0.1, 0.8), "d": 1.1},
 }
 """Hyper-parameters that make every term count. No two of one optimizer are equal or each other's
 complement, since equal values hide mistakes (dampening 0.5 hides its complement)."""

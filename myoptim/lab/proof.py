@@ -279,8 +279,10 @@ class Value:
     def __getattr__(self, name: str) -> Any:
         if name in _FACTS:
             return _FACTS[name]
-        if name == "shape":  # of a matrix
-            return tuple(self.apply("size", (dim,), {}) for dim in range(2))
+        if name == "shape":  # of a matrix; it is there, and not computed
+            sizes = tuple(self.apply("size", (dim,), {}) for dim in range(2))
+            self.branch.sizes += sizes
+            return sizes
         if name in _PROPERTIES:
             return Value(_PROPERTIES[name](self.expression), self.branch, self.tensor)
         if name.startswith("__") or name.rstrip("_") not in OPERATORS:
@@ -378,12 +380,14 @@ class Branch:
         decisions: the answers so far, in the order of the questions.
         conditions: the conditions that were answered yes or no.
         substitutions: numbers that symbols equal on this way.
+        sizes: the sizes of tensors that were asked for.
     """
 
     def __init__(self, decisions: Sequence[bool]) -> None:
         self.decisions = list(decisions)
         self.conditions: list[tuple[Algebra, bool]] = []
         self.substitutions: dict[Algebra, Algebra] = {}
+        self.sizes: list[Value] = []
 
     def decide(self, condition: Algebra) -> bool:
         """Whether a condition is to hold on this way; what is new is taken to hold first."""
@@ -761,7 +765,7 @@ class _Run:
         made = self.execute(statement.node)
         changed = {name for name, value in self.of_arguments().items() if value != old[name]}
         if not statement.comment:
-            known = set(map(id, _with_parts(objects)))
+            known = set(map(id, _with_parts([*objects, *self.branch.sizes])))
             new = [value for value in _with_parts([made]) if id(value) not in known]
             if changed or any(isinstance(value, Value) for value in new):
                 raise WrongFormula(f"{self.place(statement)} computes, and has no formula")

@@ -102,7 +102,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     "Adafactor": (
         Plan(
             "weight decay, maximize",
-            {"lr": 0.4, "beta2_decay": -0.7, "eps": (0.1, 0.8), "d": 1.1, **_TURNED},
+            {"lr": 0.7, "beta2_decay": -0.7, "eps": (0.1, 0.8), "d": 1.1, **_TURNED},
         ),
     ),
 }

@@ -243,4 +243,4 @@ def test_a_mistake_in_javascript_is_found(right, wrong, golden):
 def test_the_loaders_are_short():
     assert len(block("loader-python").splitlines()) <= 49
     assert len(block("loader-javascript").splitlines()) <= 38
-    assert set(SOLUTIONS) == set(IN_CATALOGUE)
+    assert set(SOLUTIONS) - set(IN_CATALOGUE) == {"Muon"}  # in bfloat16 no two programs agree
