@@ -423,6 +423,8 @@ class _Judgement:
             return ()  # What it raised says more than where state may be.
         if probe.kind == "reload" and record.facts.get("keyed by id"):
             return ("state-by-id",)
+        if probe.kind == "reload" and probe.second:
+            return ("hyper-not-loaded",)
         return {
             "generator": ("params-generator-kept",),
             "reload": ("state-attribute",),

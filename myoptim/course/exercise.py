@@ -52,7 +52,7 @@ class Probe:
         hyper: hyper-parameters for the constructor; those that it does not know are left out.
         needs: hyper-parameters without which the probe makes no sense and is skipped.
         schedule: start values, gradients, learning rates.
-        second: hyper-parameters of a second group's own.
+        second: hyper-parameters of a second group's own, or of the optimizer that is loaded into.
     """
 
     name: str
@@ -281,8 +281,8 @@ class _Run:
                 arguments[argument] = value
         return arguments
 
-    def build(self, params: Any) -> Any:
-        return self.cls(params, **self.arguments(self.probe.hyper))
+    def build(self, params: Any, **others: Any) -> Any:
+        return self.cls(params, **self.arguments(self.probe.hyper | others))
 
     def fresh_parameters(self) -> list[torch.nn.Parameter]:
         """Parameters of their own, at the start values of the probe."""
@@ -492,7 +492,8 @@ def _added_group(run: _Run) -> Iterator[None]:
 
 
 def _reload(run: _Run) -> Iterator[None]:
-    """Half-way, parameters and state_dict move to a new optimizer, as from a checkpoint."""
+    """Half-way, parameters and state_dict move to a new optimizer, as from a checkpoint; where the
+    probe has second hyper-parameters, to one that was built with these."""
     run.require("state_dict", "load_state_dict")
     schedule = run.probe.schedule
     half = schedule.steps // 2
@@ -501,9 +502,11 @@ def _reload(run: _Run) -> Iterator[None]:
     starts = tuple(p.detach().clone() for p in run.parameters)
     run.record.facts["keyed by id"] = _keyed_by_id(run.optimizer, run.parameters)
     saved = copy.deepcopy(run.optimizer.state_dict())
+    if run.probe.second and not (isinstance(saved, dict) and "param_groups" in saved):
+        raise NotOffered("its state_dict() saves no hyper-parameters")
 
     def build(parameters: list[Any]) -> Any:
-        optimizer = run.build(parameters)
+        optimizer = run.build(parameters, **run.probe.second)
         try:
             optimizer.load_state_dict(saved)
         except TypeError:

@@ -138,6 +138,7 @@ MUON_UPDATE = 'u = (1 - momentum) * g + momentum * m if group["nesterov"] else m
 MUON_MOVE = "p.sub_(lr * max(1, rows / columns) ** 0.5 * x)"
 LOOK_AHEAD = 'g = g + momentum * b if group["nesterov"] else b'
 STEP_LOOP = '            for p in group["params"]:\n                if p.grad is None:'
+WITH_GRADIENT = '[p for p in group["params"] if p.grad is not None]'
 CALL = "self.update(group, state, p, self.decay(group, p, g))"
 
 
@@ -295,6 +296,10 @@ STATE_RULES = (
             form(
                 'v = state["square_avg"] = alpha',
                 'v, state["square_avg"] = state["square_avg"], alpha',
+            ),
+            form(
+                'a = state["grad_avg"] = alpha',
+                'a, state["grad_avg"] = state["grad_avg"], alpha',
             ),
             form(
                 'u = state["momentum_buffer"] = momentum',
@@ -1619,6 +1624,23 @@ CONTRACT: list[Mistake] = [
         shows="load_state_dict",
     ),
     Mistake(
+        "hyper-not-loaded",
+        ALL,
+        "load_state_dict takes the state and leaves the hyper-parameters that were saved with it.",
+        "Which lr goes on after loading?",
+        (
+            form(
+                "    @torch.no_grad()\n    def step",
+                "    def load_state_dict(self, state_dict: dict[str, Any]) -> None:\n"
+                '        """Take over what was saved."""\n'
+                '        groups = self.state_dict()["param_groups"]\n'
+                '        super().load_state_dict({**state_dict, "param_groups": groups})\n\n'
+                "    @torch.no_grad()\n    def step",
+            ),
+        ),
+        shows="load_state_dict",
+    ),
+    Mistake(
         "state-outlives",
         ALL,
         "State is kept outside of the optimizer: the next one over the same parameters finds it.",
@@ -1658,18 +1680,28 @@ CONTRACT: list[Mistake] = [
         ALL,
         "State is found by the parameter's place: in its group, or among those with a gradient.",
         "What identifies a parameter?",
-        tuple(
+        (
+            *(
+                form(
+                    STEP_LOOP,
+                    f"            for i, p in enumerate({which}):\n"
+                    "                if p.grad is None:",
+                    "self.state[p]",
+                    f'{where}.setdefault("buffers", {{}}).setdefault(i, {{}})',
+                )
+                for where in ("vars(self)", "self.state")
+                for which in ('group["params"]', WITH_GRADIENT)
+            ),
             form(
                 STEP_LOOP,
-                f"            for i, p in enumerate({which}):\n                if p.grad is None:",
-                "self.state[p]",
-                f'{where}.setdefault("buffers", {{}}).setdefault({key}, {{}})',
-            )
-            for where in ("vars(self)", "self.state")
-            for which, key in (
-                ('group["params"]', "i"),
-                ('[p for p in group["params"] if p.grad is not None]', "i"),
-            )
+                f"            for i, p in enumerate({WITH_GRADIENT}):\n"
+                "                if p.grad is None:",
+                "self.state[p]\n",
+                'self.state[group["params"][i]]\n'
+                "                sizes = {v.shape for v in state.values() if torch.is_tensor(v)}\n"
+                "                if sizes - {p.shape, torch.Size([])}:\n"
+                "                    state.clear()\n",
+            ),
         ),
         shows="a second group, a frozen parameter",
     ),

@@ -182,7 +182,7 @@ def alone(probe: Probe, index: int) -> Probe:
         tuple((gradient,) for gradient in given if gradient is not None),
         (1.0,) * sum(gradient is not None for gradient in given),
     )
-    hyper = probe.hyper | (probe.second if index else {})
+    hyper = probe.hyper | (probe.second if index and probe.kind != "reload" else {})
     # Many are the same: the name says all that can differ.
     gradients = [gradient.tolist() for (gradient,) in own.gradients if gradient is not None]
     name = f"{own.starts[0].tolist()}, {hyper}, {gradients}"
@@ -262,6 +262,8 @@ def bank(optimizer: str, seed: int) -> Bank:
             probe("parameters of equal shape", "plain", alike),
             probe("saved and loaded after step 4", "reload", schedule),
             full("saved and loaded after step 4", schedule, "reload"),
+            probe("loaded into an optimizer of another lr", "reload", schedule,
+                  second={"lr": 0.04}),
             probe("after another optimizer", "second optimizer", schedule),
         ),
         "closure": (probe("a closure", "closure", schedule),),
