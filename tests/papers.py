@@ -319,7 +319,7 @@ class Prodigy(Paper):
             with torch.enable_grad():
                 loss = closure()
         one = self.param_groups[0]
-        d, k, r, norm = one["d"], one["k"] + 1, one["d_numerator"] * one["betas"][1] ** 0.5, 0.0
+        d, k, inner, norm = one["d"], one["k"] + 1, 0.0, 0.0
         for group in self.param_groups:
             (beta1, beta2), gamma = group["betas"], d * float(group["lr"])
             if group["use_bias_correction"]:
@@ -337,10 +337,11 @@ class Prodigy(Paper):
                 v.mul_(beta2).addcmul_(g, g, value=d * d * (1 - beta2))
                 weight = d if group["safeguard_warmup"] else gamma
                 s.mul_(beta2**0.5).add_(g, alpha=d / group["d0"] * weight)
-                r += ((g * (state["p0"] - param)).sum() * (d / group["d0"] * gamma)).item()
+                inner += ((g * (state["p0"] - param)).sum() * (d / group["d0"] * gamma)).item()
                 norm += s.abs().sum().item()
         if norm == 0:
             return loss
+        r = one["betas"][1] ** 0.5 * one["d_numerator"] + inner
         estimate = one["d_coef"] * r / norm
         largest = max(one["d_max"], estimate)
         grown = max(d, estimate) if d == one["d0"] else d
