@@ -162,7 +162,7 @@ class TensorRule(Optimizer):
         params = [param for param in group["params"] if param.grad is not None]
         grads = [param.grad for param in params]
         choosy = declared.sparse == "only" or declared.complex == "refused"
-        if choosy or any(map(is_sparse, grads)):
+        if choosy or any(grad.is_sparse for grad in grads):
             for param, grad in zip(params, grads, strict=True):
                 self._check_kind(param, grad, group)
         return params, grads
@@ -416,10 +416,11 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
 
 def _have_tensors(values: Iterable[Any]) -> bool:
     """Whether a hyper-parameter is a tensor, or has one in it."""
-    for value in values:
-        if isinstance(value, Tensor) or (type(value) is tuple and _have_tensors(value)):
-            return True
-    return False
+    return not _NUMBERS.issuperset(map(type, values)) and any(map(_is_tensor, values))
+
+
+def _is_tensor(value: Any) -> bool:
+    return _have_tensors(value) if type(value) is tuple else isinstance(value, Tensor)
 
 
 def _unreadable(group: Group) -> bool:

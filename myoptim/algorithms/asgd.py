@@ -35,18 +35,13 @@ def schedule(
 ) -> None:
     """ηₜ and μₜ for the next step, which is run after the rule: ηₜ = eta, μₜ = mu, t = step,
     η = lr, Λ = lambd, α = alpha, t₀ = t0."""
-    eta.fill_(rounded(lr / (1 + lambd * lr * step) ** alpha))  #  ηₜ ← η / (1 + Λ η t)^α
-    mu.fill_(rounded(1 / at_least_one(step - t0)))  #             μₜ ← 1 / max(1, t − t₀)
+    eta.fill_(torch.as_tensor(lr / (1 + lambd * lr * step) ** alpha))  #  ηₜ ← η / (1 + Λ η t)^α
+    mu.fill_(torch.as_tensor(1 / at_least_one(step - t0)))  #             μₜ ← 1 / max(1, t − t₀)
 
 
 def at_least_one(number: Any) -> Any:
     """max(1, x), of a number that may be on a device where nobody can read it now."""
     return number.clamp(min=1) if torch.is_tensor(number) else max(1, number)
-
-
-def rounded(number: Any) -> Any:
-    """A number in torch's default type, on its way into the state; a tensor as it is."""
-    return number if torch.is_tensor(number) else torch.scalar_tensor(number)
 
 
 def learning_rate(group: Group) -> Any:

@@ -1015,8 +1015,6 @@ class _Torch:
     def as_tensor(value: Any) -> Any:
         return value
 
-    scalar_tensor = as_tensor
-
 
 _CAPTURABLE = sympy.Symbol("capturable")
 

@@ -33,7 +33,7 @@ SHAPES = {"a": (2, 2), "b": (2,), "c": (2,), "late": (2,)}
 _NOT_OF_THE_RULE = ("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 _STEPS = 8
 _LR_CHANGE_AFTER, _LR_FACTOR = 4, 0.4
-_MISSING = ((1, "c"), (3, "b"))
+_MISSING = ((1, "c"), (3, "b"), (6, "a"))
 _ZERO = ((6, "b"),)
 """A gradient of zeros says something else than a missing one."""
 _JOINS = {"late": 3}

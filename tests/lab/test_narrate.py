@@ -95,7 +95,7 @@ def test_what_prodigy_measures_before_it_steps_is_told() -> None:
     second = {name: value for one in told if one.step == 2 for name, value in one.values.items()}
     names = [name for one in told if one.step == 2 for name in one.values]
     assert names.index("s") < names.index("d_hat") < names.index("param")
-    assert second["d_hat"] == pytest.approx(second["numerator"] / second["length"])
+    assert second["d_hat"] == pytest.approx(second["d_numerator"] / second["length"])
     assert {one.param for one in told if "d_hat" in one.values} == {None}
     assert "s ← √β₂ s + d w g / d₀" in [one.formula for one in told]
 
