@@ -542,6 +542,17 @@ WEIGHT_DECAY = (
 
 BIAS_CORRECTION = (
     Mistake(
+        "bc-of-the-other",
+        ADAMS,
+        "An average is corrected with the other one's β.",
+        "Which β made this average?",
+        (
+            form(C2, "c2 = 1 - beta1**t"),
+            form(C1, "c1 = 1 - beta2**t"),
+            form(C1, "c1 = 1 - beta2**t", C2, "c2 = 1 - beta1**t"),
+        ),
+    ),
+    Mistake(
         "no-bias-correction",
         ADAMS,
         "The averages are used as they are, c₁ = c₂ = 1.",
@@ -878,6 +889,22 @@ AVERAGES = (
 )
 
 DENOMINATOR = (
+    Mistake(
+        "root-in-place",
+        ADAPTIVE,
+        "The root is taken in place, and ε may be added so too: the state keeps what the step "
+        "divides by, and the next square is added to that.",
+        "Whose tensor is it?",
+        (
+            form(ADAGRAD_MOVE, "p.sub_(decayed_lr * g / s.sqrt_().add_(eps))"),
+            form(ADAGRAD_MOVE, "p.sub_(decayed_lr * g / (s.sqrt_() + eps))"),
+            form(RMSPROP_SCALE, "u = g / v.sqrt_().add_(eps)"),
+            form(RMSPROP_SCALE, "u = g / (v.sqrt_() + eps)"),
+            form("v_hat = v / c2", "v_hat = v.sqrt_() ** 2 / c2"),
+            form("v_hat = v / c2", "v_hat = v.div_(c2)", ADAM_ROOT, "v_hat.sqrt_().add_(eps)"),
+        ),
+        shows="step 2",
+    ),
     Mistake(
         "no-sqrt",
         ADAPTIVE,
@@ -1519,6 +1546,7 @@ CONTRACT: list[Mistake] = [
                 "self.decay(group,",
                 "self.decay(self.defaults,",
             ),
+            form("self.decay(group,", "self.decay(self.defaults,"),
             form('lr = group["lr"]\n', 'lr = self.defaults["lr"]\n'),
             form(
                 'group["lr"] * group["weight_decay"]', 'self.defaults["lr"] * group["weight_decay"]'

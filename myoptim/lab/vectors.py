@@ -74,6 +74,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
         ),
     ),
     "RMSprop": (
+        Plan("neither centered nor with momentum"),
         Plan(
             "centered, momentum, weight decay, maximize",
             {"centered": True, "momentum": 0.6, **_TURNED},
