@@ -28,7 +28,7 @@ from myoptim.execution import (
     records,
     row_executor,
 )
-from myoptim.execution.columns import PLAIN, directly, is_sparse, kinds, rows, take
+from myoptim.execution.columns import PLAIN, directly, kinds, rows, take
 from myoptim.execution.foreach import TensorList
 from myoptim.execution.functional import decayed_pairs
 from myoptim.execution.fused import check_fusible, unscaled

@@ -200,6 +200,19 @@ MOMENTUM = (
         shows="step 2",
     ),
     Mistake(
+        "dampening-of-buffer",
+        DAMPED,
+        "The buffer is damped, not the gradient: b = μ(1-τ)b + g.",
+        "What does dampening multiply?",
+        (
+            form(
+                'momentum * b + (1 - group["dampening"]) * g',
+                'momentum * (1 - group["dampening"]) * b + g',
+            ),
+        ),
+        shows="step 2",
+    ),
+    Mistake(
         "dampening-uncomplemented",
         DAMPED,
         "The gradient is multiplied by τ, not by 1-τ. At τ = 0.5 nobody would notice.",
@@ -249,6 +262,13 @@ MOMENTUM = (
         "The step is μb, without today's gradient.",
         "Which two vectors add?",
         (form(LOOK_AHEAD, 'g = momentum * b if group["nesterov"] else b'),),
+    ),
+    Mistake(
+        "nesterov-twice",
+        NESTEROV,
+        "One look-ahead too many: the step is g + μ(g + μb).",
+        "How far ahead is the gradient's point?",
+        (form(LOOK_AHEAD, 'g = g + momentum * (g + momentum * b) if group["nesterov"] else b'),),
     ),
     Mistake(
         "nesterov-double",
@@ -855,10 +875,14 @@ AVERAGES = (
     ),
     Mistake(
         "scalar-v",
-        ADAMS,
-        "One second moment for the whole tensor, from the mean of g².",
+        ADAPTIVE,
+        "One second moment for the whole tensor, from the mean or the sum of g².",
         "What feeds each line?",
         (
+            form('state["sum"] + g * g', 'state["sum"] + (g * g).sum()'),
+            form('state["sum"] + g * g', 'state["sum"] + (g * g).mean()'),
+            form("(1 - alpha) * g * g", "(1 - alpha) * (g * g).mean()"),
+            form("(1 - alpha) * g * g", "(1 - alpha) * (g * g).sum()"),
             form(V_NEW, "(1 - beta2) * (g * g).mean()"),
             form(V_NEW, "(1 - beta2) * (g * g).sum()"),
         ),
@@ -1574,6 +1598,12 @@ CONTRACT: list[Mistake] = [
         (
             form('lr = group["lr"]\n', 'lr = group.setdefault("first_lr", group["lr"])\n'),
             form(
+                SHRINK,
+                'p.mul_(group.setdefault("kept", 1 - group["lr"] * group["weight_decay"]))',
+            ),
+            form(
+                'lr = group["lr"]\n',
+                'lr = group.setdefault("first_lr", group["lr"])\n',
                 SHRINK,
                 'p.mul_(group.setdefault("kept", 1 - group["lr"] * group["weight_decay"]))',
             ),
