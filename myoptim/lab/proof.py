@@ -934,7 +934,7 @@ class _Rule:
 
         places = self.letters.arguments.items()
         parts = [letter for letter, (whole, index) in places if whole == name and index is not None]
-        hint = self.hints.get(name)
+        hint: Any = self.hints.get(name)
         if parts:
             made = tuple(map(symbol, parts))
             return hint._make(made) if hasattr(hint, "_make") else made
