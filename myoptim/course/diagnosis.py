@@ -275,23 +275,20 @@ class Examination:
         """Whether the candidate does all that the submission did."""
         return self.divergence(candidate, probes) is None
 
-    def explained_by(
-        self, candidates: Iterable[Candidate], probes: Sequence[Probe]
-    ) -> list[Candidate]:
-        """The candidates that explain the submission, the first form of each."""
-        found: dict[tuple[str, ...], Candidate] = {}
-        for candidate in candidates:
-            if candidate.ids not in found and self.explains(candidate, probes):
-                found[candidate.ids] = candidate
-        return list(found.values())
-
     def told_apart(
         self, candidates: Iterable[Candidate], probes: Sequence[Probe], others: Sequence[Probe]
     ) -> list[Candidate]:
-        """Those that explain the submission on `probes`, and of several those that do on `others`
-        too, if any do."""
-        found = self.explained_by(candidates, probes)
-        return found if len(found) < 2 else self.explained_by(found, others) or found
+        """Those that explain the submission on `probes`, of each mistake the form that explains
+        most of `others`; and of several mistakes those that explain all of these, if any do."""
+        fit = [candidate for candidate in candidates if self.explains(candidate, probes)]
+        if len(fit) < 2:
+            return fit
+        agreed = {one: sum(self.explains(one, (probe,)) for probe in others) for one in fit}
+        best: dict[tuple[str, ...], Candidate] = {}
+        for one in fit:
+            best[one.ids] = max(best.get(one.ids, one), one, key=agreed.__getitem__)
+        found = list(best.values())
+        return [one for one in found if agreed[one] == len(others)] or found
 
 
 def diagnose(
