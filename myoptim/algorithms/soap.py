@@ -202,13 +202,13 @@ class SOAP(TensorRule):
     3.
 
     Example:
-        >>> weight = torch.tensor([[3.0, 1.0], [1.0, 3.0]], requires_grad=True)
+        >>> weight = torch.tensor([[3.0, 1.0], [0.0, 2.0]], requires_grad=True)
         >>> optimizer = SOAP([weight], lr=0.1)
-        >>> for _ in range(3):
+        >>> for _ in range(100):
         ...     optimizer.zero_grad()
         ...     (weight ** 2).sum().backward()
         ...     optimizer.step()
-        >>> torch.allclose(weight, weight.T)  # what is symmetric stays so
+        >>> bool((weight ** 2).sum() < 0.1)  # from 14
         True
     """
 
