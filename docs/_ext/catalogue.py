@@ -20,7 +20,7 @@ from playground import settings_of, slips
 import myoptim
 from myoptim.course import mistakes
 from myoptim.course.mistakes import CATALOGUE, Mistake
-from myoptim.course.probes import VARIANTS
+from myoptim.course.probes import SHAPES, VARIANTS
 from myoptim.lab.prescribed import AMPLIFIED
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
@@ -67,7 +67,7 @@ def shown(mistake: Mistake, optimizer: str) -> tuple[dict[str, Any], bool, Any, 
     """The first settings at which it shows, with the right path and the wrong one."""
     right = mistakes.load(mistakes.source(optimizer), optimizer)
     wrong = mistakes.load(next(mistakes.forms(mistake, optimizer)), optimizer)
-    shapes = (list, as_matrix)
+    shapes = (as_matrix,) if optimizer in SHAPES else (list, as_matrix)
     for shape, (settings, lr_changes) in itertools.product(shapes, scenarios(optimizer)):
         try:
             paths = [path(cls, settings, lr_changes, shape) for cls in (right, wrong)]

@@ -67,7 +67,8 @@ def soap(
             order = largest_first(eigenvalues)  #              o = ORDER(κ)
             product = reordered(product, 1, order)  #          A ← MOVED(A, 1, o)
             basis.copy_(orthonormal(product))  #               basis ← QR(A)
-            exp_avg_sq.copy_(reordered(exp_avg_sq, dim, order))  #  V ← MOVED(V, dim, o)
+            v_now = reordered(exp_avg_sq, dim, order)  #       V′ = MOVED(V, dim, o)
+            exp_avg_sq.copy_(v_now)  #                         V ← V′
 
 
 def of_each_dimension(

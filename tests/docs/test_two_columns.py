@@ -30,7 +30,7 @@ RULES = [
     ("algorithms/muon.py", "orthogonalized", 5),
     ("algorithms/muon.py", "adjusted", 2),
     ("algorithms/lbfgs.py", "two_loop_recursion", 6),
-    ("algorithms/lbfgs.py", "cubic_minimum", 6),
+    ("algorithms/lbfgs.py", "minimum_between", 9),
     ("algorithms/weight_decay.py", "l2", 1),
     ("algorithms/weight_decay.py", "shrink", 1),
     ("rules.py", "TensorRule._update", 1),
