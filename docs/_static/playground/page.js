@@ -247,7 +247,8 @@
     }
 
     watch() {
-      new ResizeObserver(() => this.draw()).observe(this.frame);
+      // In the next frame: what is drawn changes the size of what is watched.
+      new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(this.frame);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
       new MutationObserver(() => this.draw()).observe(document.body, { attributes: true, attributeFilter: ["data-theme"] });
       if (!this.small) {
