@@ -253,12 +253,13 @@ class Prodigy(TensorRule):
         if not group["rate"]:
             return
         weight = group["d"] if group["safeguard_warmup"] else group["rate"]
+        taken = {"weight": weight, **_taken(group, measured)}
         params, grads = self._with_gradient(group)
         self._make_states(group, params)
         for param, grad in zip(params, grads, strict=True):
             buffers = [self.state[param][name] for name in BUFFERS]
             grad = grad.neg() if group["maximize"] else grad
-            yield measured(param, grad, *buffers, weight=weight, **_taken(group, measured))
+            yield measured(param, grad, *buffers, **taken)
 
 
 def _taken(group: Group, function: Callable[..., Any]) -> dict[str, Any]:

@@ -71,13 +71,14 @@ class Elements(Proxy):
 
     def add_(self, values: Any, *, alpha: float = 1) -> Elements:
         if not isinstance(values, Tensor):
-            self.set_values(self.values_now().add(_values(values), alpha=alpha))
+            self.set_values(self.values_now().clone().add_(_values(values), alpha=alpha))
             return self
         shape = self.dense.shape
         added = torch.sparse_coo_tensor(self.indices, values, shape, check_invariants=False)
         self.dense.add_(added, alpha=alpha)
-        # With a factor, a processor may round the sum once or twice.
-        self.kept = self.kept + values if self.kept is not None and alpha == 1 else None
+        # With a factor a processor may round the sum once or twice, and a type to another.
+        known = alpha == 1 and values.dtype == self.dense.dtype
+        self.kept = self.kept + values if known and self.kept is not None else None
         return self
 
     def addcmul_(self, a: Any, b: Any, *, value: float = 1) -> Elements:
