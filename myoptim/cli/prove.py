@@ -73,8 +73,8 @@ def _rules(names: list[str] | None) -> list[Callable[..., Any]]:
     from myoptim.lab.proof import with_formulas
     from myoptim.lab.resolve import load_object, resolve
 
-    ours = [*myoptim.OPTIMIZERS.values(), *DIALECTS.values()]
     if not names:
+        ours = [*myoptim.OPTIMIZERS.values(), *DIALECTS.values()]
         return list(dict.fromkeys(rule for cls in ours for rule in with_formulas(cls)))
     found: list[Any] = []
     for name in names:

@@ -59,11 +59,10 @@ _SHAPES = {"weight": (2, 3), "bias": (4,), "scale": ()}
 _STEPS = 20
 _LR_CHANGE_AFTER = 4
 _MISSING_STEP, _MISSING_PARAM = 3, 1
+_PAIRS = [pair for values in AMPLIFIED.values() for pair in values.items()]
 _AMPLIFIED = {
-    **{name: value for values in AMPLIFIED.values() for name, value in values.items()},
-    # Of what several have, what the later ones mean by the name is something of their own.
-    **AMPLIFIED["Adam"],
-    **AMPLIFIED["SGD"],
+    **dict(_PAIRS),
+    **dict(reversed(_PAIRS)),  # what a name means to the first that has it
     "dampening": 0.3,
     "rho": 0.7,
     "momentum_decay": 0.3,

@@ -725,10 +725,11 @@ class _Run:
             return None if node.value is None else self.evaluate(node.value)
         module = ast.Module([node], type_ignores=[])
         exec(compile(module, self.rule.name, "exec", dont_inherit=True), self.names)
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
-        named = [part.id for part in ast.walk(targets[0]) if isinstance(part, ast.Name)]
-        made = tuple(self.names[name] for name in named)
-        return made[0] if isinstance(targets[0], ast.Name) else made
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, (ast.Tuple, ast.List)):
+            names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name)]
+            return tuple(self.names[name] for name in names if name in self.names)
+        return self.names[target.id] if isinstance(target, ast.Name) else None
 
     def body(self, nodes: list[ast.stmt]) -> bool:
         """Run statements; whether the rule has returned."""
@@ -1078,8 +1079,8 @@ def with_formulas(subject: Callable[..., Any]) -> list[Callable[..., Any]]:
     letters stand for, and whose statements have comments.
     """
     rules = rules_of(subject) if isinstance(subject, type) else [subject]
-    methods = map(inspect.unwrap, filter(inspect.isfunction, vars(subject).values()))
-    functions: list[Callable[..., Any]] = [*rules, *methods]
+    methods = map(inspect.unwrap, vars(subject).values() if isinstance(subject, type) else ())
+    functions = list(filter(inspect.isfunction, [*rules, *methods]))
     start = len(functions)
     for function in functions:  # which grows
         package = _package_of(function.__module__)

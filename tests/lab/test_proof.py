@@ -186,6 +186,13 @@ def test_what_a_formula_must_say(tmp_path, statement, said):
     assert said in str(caught.value).replace("g\u0302", "ĝ")
 
 
+def test_what_computes_several_values_needs_formulas_and_an_assertion_none(tmp_path):
+    rule = rule_with(tmp_path, "assert len([lr]) == 1", "param.sub_(grad)  # θ ← θ − g")
+    assert prove(rule).formulas == 1
+    with pytest.raises(WrongFormula, match="computes, and has no formula"):
+        prove(rule_with(tmp_path, "a, b = 2 * grad, grad", "param.sub_(a)  # θ ← θ − 2 g"))
+
+
 def test_renaming_needs_no_formula(tmp_path):
     rule = rule_with(tmp_path, "update = grad", "param.add_(update, alpha=-lr)  # θ ← θ − η g")
     proofs = prove(rule)
