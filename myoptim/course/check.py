@@ -264,10 +264,9 @@ class _Judgement:
 
     def by_facts(self, criterion: str) -> None:
         """Fail a criterion on what was observed besides the numbers."""
-        stands = self.results["in_place"].diagnosis.ids == ("rebinds-param",)
         for record in self.outcome.records.values():
             for (fact, value), name in FACTS[criterion].items():
-                if stands and fact == "closure moved":  # it moves with no closure either
+                if fact == "closure moved" and self.stands:  # without a closure too
                     continue
                 if name in STYLES and name not in self.settings.forbid:
                     continue
@@ -293,6 +292,11 @@ class _Judgement:
             name = "rebinds-param"
             self.fail("in_place", CATALOGUE[name].what, Diagnosis((name,)))
 
+    @property
+    def stands(self) -> bool:
+        """Whether the parameters were found never to move."""
+        return self.results["in_place"].diagnosis.ids == ("rebinds-param",)
+
     def rule(self) -> Candidate | None:
         """Judge the rule; returns what the submission does, as far as it is known."""
         probes = self.probes("rule")
@@ -303,7 +307,7 @@ class _Judgement:
             return None
         bases = [c for c in self.accepted() if self.examination.explains(c, probes)]
         if bases:
-            return max(bases, key=self.agreement)
+            return max(bases, key=lambda one: self.examination.agreement(one, self.others))
         divergence = self.examination.divergence(self.reference, probes)
         diagnosis, found = diagnose(self.examination, self.reference, probes, self.others)
         error = next((r.error for r in self.records(probes) if r.error is not None), None)
@@ -318,9 +322,7 @@ class _Judgement:
 
     def moves(self, probes: Iterable[Probe]) -> bool:
         """Whether there are steps to judge."""
-        return self.results["in_place"].diagnosis.ids != ("rebinds-param",) and any(
-            record.steps for record in self.records(probes)
-        )
+        return not self.stands and any(record.steps for record in self.records(probes))
 
     def accepted(self) -> list[Candidate]:
         """The reference, alone and with every choice of the accepted dialects."""
@@ -330,10 +332,6 @@ class _Judgement:
                 other for one in candidates for other in with_mistake(one, (CATALOGUE[name],))
             ]
         return candidates
-
-    def agreement(self, candidate: Candidate) -> int:
-        """How many of the other probes a candidate explains."""
-        return sum(self.examination.explains(candidate, (probe,)) for probe in self.others)
 
     def signature(self, baseline: Candidate | None) -> None:
         """The constructor takes a learning rate, and its defaults are nobody else's."""

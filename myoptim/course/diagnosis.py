@@ -275,6 +275,10 @@ class Examination:
         """Whether the candidate does all that the submission did."""
         return self.divergence(candidate, probes) is None
 
+    def agreement(self, candidate: Candidate, probes: Iterable[Probe]) -> int:
+        """How many of the probes the candidate explains."""
+        return sum(self.explains(candidate, (probe,)) for probe in probes)
+
     def told_apart(
         self, candidates: Iterable[Candidate], probes: Sequence[Probe], others: Sequence[Probe]
     ) -> list[Candidate]:
@@ -283,7 +287,7 @@ class Examination:
         fit = [candidate for candidate in candidates if self.explains(candidate, probes)]
         if len(fit) < 2:
             return fit
-        agreed = {one: sum(self.explains(one, (probe,)) for probe in others) for one in fit}
+        agreed = {one: self.agreement(one, others) for one in fit}
         best: dict[tuple[str, ...], Candidate] = {}
         for one in fit:
             best[one.ids] = max(best.get(one.ids, one), one, key=agreed.__getitem__)

@@ -142,6 +142,11 @@ WITH_GRADIENT = '[p for p in group["params"] if p.grad is not None]'
 CALL = "self.update(group, state, p, self.decay(group, p, g))"
 
 
+def _numbered(params: str) -> str:
+    """The beginning of the loop over parameters, with their places."""
+    return f"            for i, p in enumerate({params}):\n                if p.grad is None:"
+
+
 def roots(adam_root: str, adagrad_root: str = "", rmsprop_root: str = "") -> tuple[Form, ...]:
     """Forms that replace the denominator, in terms of each solution's names."""
     adagrad_root = adagrad_root or adam_root.replace("v_hat", "s")
@@ -566,11 +571,7 @@ BIAS_CORRECTION = (
         ADAMS,
         "An average is corrected with the other one's β.",
         "Which β made this average?",
-        (
-            form(C2, "c2 = 1 - beta1**t"),
-            form(C1, "c1 = 1 - beta2**t"),
-            form(C1, "c1 = 1 - beta2**t", C2, "c2 = 1 - beta1**t"),
-        ),
+        _each(form(C2, "c2 = 1 - beta1**t"), form(C1, "c1 = 1 - beta2**t")),
     ),
     Mistake(
         "no-bias-correction",
@@ -1433,7 +1434,7 @@ ORTHOGONAL = (
             ),
             form(
                 'x = u / u.norm().clamp(min=group["eps"])',
-                ('x = (u / u.norm().clamp(min=group["eps"])).bfloat16()'),
+                'x = (u / u.norm().clamp(min=group["eps"])).bfloat16()',
             ),
         ),
         kind="dialect",
@@ -1595,15 +1596,9 @@ CONTRACT: list[Mistake] = [
         "A factor made of hyper-parameters is computed once and kept, so that a scheduler's change "
         "does nothing.",
         "When is lr read?",
-        (
+        _each(
             form('lr = group["lr"]\n', 'lr = group.setdefault("first_lr", group["lr"])\n'),
             form(
-                SHRINK,
-                'p.mul_(group.setdefault("kept", 1 - group["lr"] * group["weight_decay"]))',
-            ),
-            form(
-                'lr = group["lr"]\n',
-                'lr = group.setdefault("first_lr", group["lr"])\n',
                 SHRINK,
                 'p.mul_(group.setdefault("kept", 1 - group["lr"] * group["weight_decay"]))',
             ),
@@ -1742,8 +1737,7 @@ CONTRACT: list[Mistake] = [
             *(
                 form(
                     STEP_LOOP,
-                    f"            for i, p in enumerate({which}):\n"
-                    "                if p.grad is None:",
+                    _numbered(which),
                     "self.state[p]",
                     f'{where}.setdefault("buffers", {{}}).setdefault(i, {{}})',
                 )
@@ -1752,8 +1746,7 @@ CONTRACT: list[Mistake] = [
             ),
             form(
                 STEP_LOOP,
-                f"            for i, p in enumerate({WITH_GRADIENT}):\n"
-                "                if p.grad is None:",
+                _numbered(WITH_GRADIENT),
                 "self.state[p]\n",
                 'self.state[group["params"][i]]\n'
                 "                sizes = {v.shape for v in state.values() if torch.is_tensor(v)}\n"
