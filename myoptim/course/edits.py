@@ -148,6 +148,8 @@ _WITH_TENSOR_RARE = (
     "X if age == 1 else E", "E if age == 1 else X", "X * X if age == 1 else E",
     "X if p.dim() > 1 else E", "torch.where(g != 0, E, X)", "torch.maximum(E, X)",
 )  # fmt: skip
+_WITH_STALE = ("E - X", "E + X", "2 * E - X", "(E + X) / 2")
+"""What may be made of a value and one of the step before: its change, an extrapolation, a mean."""
 _AROUND_SCALAR = {
     SIMPLE: ("-E", "1 - E", "2 * E", "E ** 2", "E ** 0.5", "E + 1", "E - 1"),
     USUAL: ("E / 2", "1 / E", "E * age", "E / age", "E ** age", "E ** (age - 1)", "E ** (age + 1)"),
@@ -425,7 +427,11 @@ def _stale(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
         for key in scope.keys:
             old = fill("before[K]", K=ast.Constant(key, **_AT))
             yield USUAL, "{new}, of the step before, stands for {old}", node, old
+            for template in _WITH_STALE:
+                yield RARE, _FOR, node, fill(template, E=node, X=old)
         yield USUAL, "the last step's gradient stands for {old}", node, fill("last")
+        for template in _WITH_STALE:
+            yield RARE, _FOR, node, fill(template, E=node, X=fill("last"))
 
 
 def _decisions(node: ast.expr, scope: Scope) -> Iterator[Alternative]:

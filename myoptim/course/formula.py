@@ -6,7 +6,7 @@ SYMBOLS = {
     "lr": "η", "betas": "β", "beta1": "β₁", "beta2": "β₂", "eps": "ε", "alpha": "α",
     "momentum": "μ", "dampening": "τ", "weight_decay": "λ", "lr_decay": "κ",
     "initial_accumulator_value": "s₀", "decayed_lr": "η′",
-    "p": "θ", "t": "t", "step": "t", "age": "t", "c1": "c₁", "c2": "c₂",
+    "p": "θ", "t": "t", "step": "t", "age": "t", "c1": "c₁", "c2": "c₂", "last": "gₜ₋₁",
     "m_hat": "m̂", "v_hat": "v̂", "exp_avg": "m", "exp_avg_sq": "v", "max_exp_avg_sq": "v̄",
     "momentum_buffer": "b", "sum": "s", "square_avg": "v", "grad_avg": "ḡ", "a": "ḡ",
 }  # fmt: skip

@@ -358,6 +358,8 @@ def _outcome(
                 if line["name"] in outcome.records:
                     raise ValueError("one probe has two traces")
                 outcome.records[line["name"]] = _record(line["record"], by_name[line["name"]])
+            elif stage == "anew":
+                outcome.records.clear()
             elif stage == "attempt":
                 outcome.attempts.append(str(line["what"])[:80])
             elif stage == "refused":

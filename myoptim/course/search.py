@@ -29,7 +29,7 @@ _PRELUDE = ast.parse(
 own = self.state[p]
 age = own["age in METHOD"] = own.get("age in METHOD", 0) + 1
 last, own["last in METHOD"] = own.get("last in METHOD", torch.zeros_like(g)), g
-before = dict(own)
+before = {key: torch.zeros_like(g) if value is None else value for key, value in own.items()}
 """
 ).body
 _PRELUDE_NAMES = frozenset({"age", "before", "last"})

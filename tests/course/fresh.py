@@ -971,6 +971,15 @@ WRONG: list[tuple[str, tuple[tuple[str, str], ...], str, tuple[str, ...]]] = [
         (),
     ),
     (
+        "nesterov_simple",
+        (
+            ('st["v"] = group', 'before = st["v"].clone(); st["v"] = group'),
+            ('* st["v"])', '* (st["v"] - before))'),
+        ),
+        "the buffer's change",
+        (),
+    ),
+    (
         "sgd_pytorch",
         (
             (

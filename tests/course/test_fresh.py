@@ -15,6 +15,7 @@ SEARCHED = {
     "β₁ for the second moment": "v ← β₁ · v + (1 - β₁) · g²",
     "decay without θ": "θ ← θ - η · λ",
     "b + μg": "g ← b + μ · g if nesterov, else b",
+    "the buffer's change": "g ← g + μ · (b - bₜ₋₁) if nesterov, else b",
     "parentheses of the decay": "η′ ← η / 1 + (t - 1) · κ",
     "root of all the denominator": "u ← g / √(√(v) + ε)",
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from course import fresh
 
 from myoptim.course.check import check
 from myoptim.course.grade import grade
@@ -135,6 +136,23 @@ def test_a_slow_but_right_one_has_time(tmp_path):
     file = tmp_path / "sgd.py"
     file.write_text((HOSTILE / "right.py").read_text() + "\n\nimport time\n\ntime.sleep(1)\n")
     assert check(file, "SGD", QUICK).passed
+
+
+def test_what_is_left_to_the_next_optimizer_spoils_one_criterion(tmp_path):
+    """A buffer of the class, found by the parameter's number, is there in the next probe too."""
+    file = tmp_path / "nesterov.py"
+    text = fresh.RIGHT["nesterov_simple"][1]
+    for old, new in (
+        ("    @torch", "    kept = {}\n    @torch"),
+        ('for p in group["params"]', 'for i, p in enumerate(group["params"])'),
+        ("self.state[p]", 'self.kept.setdefault(i, {})'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    verdict = check(file, "Nesterov", QUICK)
+    assert [result.criterion for result in verdict.failures] == ["groups", "state"]
+    assert verdict.diagnosis == ["state-by-place", "state-outlives"]
 
 
 @pytest.mark.slow
