@@ -347,6 +347,12 @@ def _structural(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
             yield SIMPLE, _FOR, node, owner
             for template in ("E ** (1 / 3)", "E ** 0.25", "E ** 2", "E.abs()", "E ** (2 / 3)"):
                 yield USUAL, _FOR, node, fill(template, E=owner)
+        case ast.Call(
+            func=ast.Attribute(value=owner, attr="clamp"), keywords=[ast.keyword("min", bound)]
+        ):
+            yield SIMPLE, _FOR, node, owner
+            for template in ("E + S", "E.clamp(max=S)", "E.clamp(min=S ** 0.5)"):
+                yield USUAL, _FOR, node, fill(template, E=owner, S=bound)
         case ast.UnaryOp(operand=operand):
             yield SIMPLE, _FOR, node, operand
         case _:

@@ -7,6 +7,7 @@ compared. The module imports torch, the standard library and `prescribed`, and k
 
 import contextlib
 import copy
+import functools
 import inspect
 import re
 import traceback
@@ -469,13 +470,14 @@ def _second_optimizer(run: _Run) -> Iterator[None]:
         yield
 
 
-def _two_groups(run: _Run) -> Iterator[None]:
-    """Each parameter is a group; the second has hyper-parameters of its own."""
+def _two_groups(run: _Run, own: int = 1) -> Iterator[None]:
+    """Each parameter is a group; one, by default the second, has hyper-parameters of its own."""
     run.require("param_groups")
 
     def build(parameters: list[Any]) -> Any:
-        own = run.arguments(run.probe.second)
-        return run.build([{"params": parameters[:1]}, {"params": parameters[1:], **own}])
+        groups = [{"params": parameters[:1]}, {"params": parameters[1:]}]
+        groups[own] |= run.arguments(run.probe.second)
+        return run.build(groups)
 
     for _ in run.follow(run.probe.schedule, build):
         yield
@@ -585,6 +587,7 @@ KINDS: dict[str, Callable[[_Run], Iterator[None]]] = {
     "transposed": _transposed,
     "second optimizer": _second_optimizer,
     "two groups": _two_groups,
+    "own first group": functools.partial(_two_groups, own=0),
     "added group": _added_group,
     "reload": _reload,
     "closure": _closure,

@@ -1423,6 +1423,15 @@ ORTHOGONAL = (
         (form(" ** 0.5 * x)", " ** 0.5 * u)"),),
     ),
     Mistake(
+        "muon-eps-added",
+        MUON,
+        "ε is added to the norm, and bounds nothing.",
+        "Added, or a bound?",
+        (form('u.norm().clamp(min=group["eps"])', '(u.norm() + group["eps"])'),),
+        kind="dialect",
+        whose="Jordan, optax",
+    ),
+    Mistake(
         "muon-bfloat16",
         MUON,
         "The iteration runs in bfloat16.",
@@ -1624,6 +1633,7 @@ CONTRACT: list[Mistake] = [
                 for place in (0, -1)
             ),
             form("self.update(group, state", "self.update(self.param_groups[0], state"),
+            form("self.decay(group,", "self.decay(self.param_groups[0],"),
             form('lr = group["lr"]\n', 'lr = self.param_groups[0]["lr"]\n'),
         ),
         shows="a second group",

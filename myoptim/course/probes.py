@@ -182,7 +182,8 @@ def alone(probe: Probe, index: int) -> Probe:
         tuple((gradient,) for gradient in given if gradient is not None),
         (1.0,) * sum(gradient is not None for gradient in given),
     )
-    hyper = probe.hyper | (probe.second if index and probe.kind != "reload" else {})
+    owns = probe.kind != "reload" and (index == 0) == (probe.kind == "own first group")
+    hyper = probe.hyper | (probe.second if owns else {})
     # Many are the same: the name says all that can differ.
     gradients = [gradient.tolist() for (gradient,) in own.gradients if gradient is not None]
     name = f"{own.starts[0].tolist()}, {hyper}, {gradients}"
@@ -243,6 +244,8 @@ def bank(optimizer: str, seed: int) -> Bank:
             probe("two groups", "two groups", schedule, second=second),
             Probe("a second group's 0, not the default", "two groups", main | _DECAY, schedule,
                   second={"weight_decay": 0.0}),
+            Probe("a first group of its own", "own first group", main | _DECAY, schedule,
+                  second=second | {"weight_decay": 0.07}),
             probe("group added after step 2", "added group", schedule, second={"lr": 0.04}),
             probe("parameters from a generator", "generator", schedule),
         ),

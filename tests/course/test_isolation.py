@@ -145,7 +145,7 @@ def test_what_is_left_to_the_next_optimizer_spoils_one_criterion(tmp_path):
     for old, new in (
         ("    @torch", "    kept = {}\n    @torch"),
         ('for p in group["params"]', 'for i, p in enumerate(group["params"])'),
-        ("self.state[p]", 'self.kept.setdefault(i, {})'),
+        ("self.state[p]", "self.kept.setdefault(i, {})"),
     ):
         assert old in text
         text = text.replace(old, new)

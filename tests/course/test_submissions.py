@@ -43,6 +43,8 @@ def test_no_wrong_one_passes_and_nearly_all_are_named(every, at_least):
         ("adam_inplace", "self.state[p]", "self.state[tuple(p.shape)]", "state-by-shape", "state"),
         ("rmsprop_inplace", "value=-1).sqrt_", "value=0).sub_(grad_avg).clamp_(min=0).sqrt_",
          "centered-unsquared", "rule"),
+        ("nesterov_floats", 'group["weight_decay"]', 'self.param_groups[0]["weight_decay"]',
+         "one-group-for-all", "groups"),
     ],
 )  # fmt: skip
 def test_a_mistake_fails_its_own_criterion_alone(name, old, new, mistake, criterion):
