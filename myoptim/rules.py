@@ -405,7 +405,7 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
         RuntimeError: a schedule has made a complex number of it.
     """
     if isinstance(value, (tuple, list)):
-        if _NUMBERS.issuperset(map(type, value)):  # pyright: ignore
+        if _all_numbers(value):  # pyright: ignore
             return value  # pyright: ignore
         return type(value)(_scalar(name, member, group) for member in value)  # pyright: ignore
     if isinstance(value, Tensor):
@@ -416,7 +416,12 @@ def _scalar(name: str, value: Any, group: Group) -> Any:
 
 def _have_tensors(values: Iterable[Any]) -> bool:
     """Whether a hyper-parameter is a tensor, or has one in it."""
-    return not _NUMBERS.issuperset(map(type, values)) and any(map(_is_tensor, values))
+    return not _all_numbers(values) and any(map(_is_tensor, values))
+
+
+def _all_numbers(values: Iterable[Any]) -> bool:
+    """Whether a glance shows nothing but numbers. torch 2.8 cannot compile the glance."""
+    return not torch.compiler.is_compiling() and _NUMBERS.issuperset(map(type, values))
 
 
 def _is_tensor(value: Any) -> bool:

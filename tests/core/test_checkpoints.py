@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_value, bits
-from registry import ROWS, Options, Row, each_row
+from registry import OLD, ROWS, Options, Row, each_row
 from tensors import DTYPES, Spec, channels_last, contiguous, strided, transposed
 from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import optim_db
@@ -209,6 +209,8 @@ def test_momentum_buffer_that_is_none(row: Row) -> None:
 @each_row
 def test_state_of_only_some_parameters(row: Row) -> None:
     """The others get theirs at their next gradient."""
+    if OLD and str(row) == "Adagrad":
+        pytest.skip("torch completes no state here")
     checkpoint, twins = trained(row, row.full)
     checkpoint["state"].pop(2, None)
     goes_on_from(twins, checkpoint)

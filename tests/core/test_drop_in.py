@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from bits import assert_same_optimizers, assert_same_tensor, assert_same_value
-from registry import EXECUTORS, ROWS, Options, Row, each_elementwise, each_plain, each_row
+from registry import EXECUTORS, OLD, ROWS, Options, Row, each_elementwise, each_plain, each_row
 from tensors import DTYPES, Spec
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler, swa_utils
@@ -408,6 +408,8 @@ def test_hyper_parameter_that_is_a_tensor(row: Row, options: Options, dtype: tor
     averages, ours for none: bits are compared where there is nothing to round."""
     if "betas" in options and options["betas"][0].dtype != dtype.to_real():
         pytest.skip("torch rounds the first beta here")
+    if OLD and "betas" in options and options["betas"][0].dim():
+        pytest.skip("torch keeps the dimension here")
     more = {key: value for key, value in row.full.items() if key != "betas"}
     twins = Twins(row, [Spec((10,), dtype), Spec((3, 2), dtype)], {**more, **options}, {})
     go(twins, 4)

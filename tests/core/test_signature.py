@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from bits import assert_same_value
-from registry import ROWS, Row, each_elementwise, each_row
+from registry import OLD, ROWS, Row, each_elementwise, each_row
 from torch import Tensor
 
 import myoptim
@@ -25,7 +25,8 @@ def groups(row: Row) -> list[dict[str, object]]:
 
 
 def test_every_optimizer_has_its_row() -> None:
-    assert [row.ours for row in ROWS] == list(myoptim.OPTIMIZERS.values())
+    listed = [cls for cls in myoptim.OPTIMIZERS.values() if not (OLD and cls is myoptim.Muon)]
+    assert [row.ours for row in ROWS] == listed
     assert list(myoptim.OPTIMIZERS) == [cls.__name__ for cls in myoptim.OPTIMIZERS.values()]
 
 

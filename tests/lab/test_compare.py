@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from registry import OLD
 
 import myoptim
 from myoptim.lab.compare import compare
@@ -98,6 +99,8 @@ def test_a_change_within_the_tolerance_is_not_reported(optimizer):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", HAVE_A_TWIN)
 def test_ours_equal_torchs(name, dtype):
+    if OLD and name == "LBFGS":
+        pytest.skip("torch warns of the loss's own graph here")
     cls = myoptim.OPTIMIZERS[name]
     declared = declaration_of(cls)
     options = {"settings_b": declared.twin_settings, "dtype": dtype, "steps": 30}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from registry import OLD
 from typer.testing import CliRunner
 
 import myoptim
@@ -93,6 +94,8 @@ from myoptim.lab.translate import (
     ],
 )  # fmt: skip
 def test_verdicts(call, target, verdict, answer):
+    if OLD and "Muon" in call:
+        pytest.skip("torch has no Muon here")
     found = translate(call, target)
     assert (found.verdict, found.call) == (verdict, answer)
     assert "Filled in" in found.reason
@@ -135,6 +138,8 @@ def test_json_and_exit_codes():
     ],
 )
 def test_what_cannot_be_translated_says_why(call, target, said):
+    if OLD and "Muon" in call:
+        pytest.skip("torch has no Muon here")
     found = translate(call, target)
     assert (found.verdict, found.call, found.first_divergence) == (IMPOSSIBLE, None, None)
     assert said in found.reason
