@@ -266,7 +266,7 @@ _SWITCH: dict[type[ast.operator], tuple[type[ast.operator], ...]] = {
     ast.Add: (ast.Sub, ast.Mult),
     ast.Sub: (ast.Add, ast.Mult),
     ast.Mult: (ast.Div, ast.Add, ast.Sub, ast.Pow),
-    ast.Div: (ast.Mult, ast.Sub, ast.Add),
+    ast.Div: (ast.Mult, ast.Sub, ast.Add, ast.FloorDiv),
     ast.Pow: (ast.Mult, ast.Div),
 }
 Alternative = tuple[int, str, ast.AST, ast.expr]

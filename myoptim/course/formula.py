@@ -19,6 +19,7 @@ _OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
     ast.Sub: (" - ", _SUM),
     ast.Mult: (" · ", _PRODUCT),
     ast.Div: (" / ", _PRODUCT),
+    ast.FloorDiv: (" // ", _PRODUCT),
 }
 _COMPARISONS: dict[type[ast.AST], str] = {
     ast.Eq: "=", ast.NotEq: "≠", ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥",

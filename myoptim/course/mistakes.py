@@ -218,6 +218,38 @@ MOMENTUM = (
         shows="step 2",
     ),
     Mistake(
+        "decay-undamped",
+        DAMPED,
+        "The weight decay joins the buffer undamped: b = μb + (1-τ)∇ + λθ, where ∇ is without it.",
+        "What does dampening multiply?",
+        (
+            form(
+                '(1 - group["dampening"]) * g',
+                '((1 - group["dampening"]) * g + group["dampening"] * group["weight_decay"] * p)',
+            ),
+        ),
+        shows="step 2, with weight decay",
+    ),
+    Mistake(
+        "first-buffer-of-group",
+        SGDS,
+        "The first buffer is the gradient at the group's first step only; who joins later starts "
+        "from zeros.",
+        "Whose first step is it?",
+        (
+            form(
+                STEP_LOOP,
+                '            group["begun"] = any(self.state.get(p) for p in group["params"])\n'
+                + STEP_LOOP,
+                "g.clone() if b is None else",
+                'g.clone() if b is None and not group["begun"] else'
+                " momentum * (torch.zeros_like(g) if b is None else b) +"
+                ' (1 - group["dampening"]) * g if b is None else',
+            ),
+        ),
+        shows="a gradient that comes late, with dampening",
+    ),
+    Mistake(
         "dampening-uncomplemented",
         DAMPED,
         "The gradient is multiplied by τ, not by 1-τ. At τ = 0.5 nobody would notice.",
@@ -1406,6 +1438,46 @@ ORTHOGONAL = (
         (form('x = u / u.norm().clamp(min=group["eps"])', "x = u"),),
     ),
     Mistake(
+        "muon-scale-floored",
+        MUON,
+        "The quotient of rows and columns is a whole number, rounded down.",
+        "What is 5 / 2?",
+        (form("rows / columns", "rows // columns"),),
+        shows="a tall matrix",
+    ),
+    Mistake(
+        "muon-momentum-sum",
+        MUON,
+        "B is a sum, μB + G, and U the sum G + μB: 1 / (1-μ) times what is meant, which ε notices.",
+        "How much should today's gradient count?",
+        (
+            form(
+                MUON_AVERAGE,
+                MUON_AVERAGE.replace("(1 - momentum) * g", "g"),
+                MUON_UPDATE,
+                MUON_UPDATE.replace("(1 - momentum) * g", "g"),
+            ),
+        ),
+        kind="dialect",
+        whose="Jordan",
+    ),
+    Mistake(
+        "muon-sum-ahead",
+        MUON,
+        "B is a sum, μB + G, and U mixes it with G as if it were an average: G counts too little.",
+        "How long is B, and how long G?",
+        (form(MUON_AVERAGE, MUON_AVERAGE.replace("(1 - momentum) * g", "g")),),
+        shows="step 2, with Nesterov",
+    ),
+    Mistake(
+        "muon-spectral-norm",
+        MUON,
+        "U is divided by its largest singular value, not by the root of the sum of squares.",
+        "Which norm is ‖U‖_F?",
+        (form("u.norm()", "torch.linalg.matrix_norm(u, 2)"),),
+        shows="a matrix of rank two",
+    ),
+    Mistake(
         "muon-quintic-term-lost",
         MUON,
         "The iteration lacks c A² X, or has c A X in its place.",
@@ -1512,12 +1584,29 @@ FACTORED = (
         (
             form(
                 'if p.dim() > 1:\n            state["row_var"]',
-                'if p.dim() > 2:\n            state["row_var"]',
+                'if False:\n            state["row_var"]',
                 "if p.dim() > 1:\n            r =",
-                "if p.dim() > 2:\n            r =",
+                "if False:\n            r =",
             ),
         ),
         shows="step 1 of a matrix",
+    ),
+    Mistake(
+        "af-flattened",
+        ADAFACTOR,
+        "A tensor of three dimensions is flattened to a matrix, and factored as that.",
+        "Which two dimensions have rows and columns?",
+        (
+            form(
+                "(g * g).mean(-1, keepdim=True)",
+                "(g * g).flatten(1).mean(1).reshape(-1, *(1,) * (p.dim() - 1))",
+                "(g * g).mean(-2, keepdim=True)",
+                "(g * g).mean(0, keepdim=True)",
+                "r @ c / r.mean(-2, keepdim=True)",
+                "r * c / r.mean(0, keepdim=True)",
+            ),
+        ),
+        shows="step 1 of a tensor of three dimensions",
     ),
     Mistake(
         "af-no-mean",
@@ -1534,6 +1623,30 @@ FACTORED = (
         "What bounds an update whose v is out of date?",
         (form('        u = u / max(1.0, u.norm().item() / u.numel() ** 0.5 / group["d"])\n', ""),),
         shows="a gradient much larger than those before",
+    ),
+    Mistake(
+        "af-clipped-to-d",
+        ADAFACTOR,
+        "The update is divided by the larger of d and RMS(U): by d where nothing is to be bounded.",
+        "What becomes of an update that is short enough?",
+        (
+            form(
+                'max(1.0, u.norm().item() / u.numel() ** 0.5 / group["d"])',
+                'max(group["d"], u.norm().item() / u.numel() ** 0.5)',
+            ),
+        ),
+        shows="a d that is not 1",
+    ),
+    Mistake(
+        "af-decay-by-relative-rate",
+        ADAFACTOR,
+        "The decay falls as the relative step does, with 1 / √t.",
+        "Which factor scales λ?",
+        (
+            form(SHRINK, 'p.mul_(1 - min(lr, 1 / t**0.5) * group["weight_decay"])'),
+            form(SHRINK, 'p.mul_(1 - alpha * group["weight_decay"])'),
+        ),
+        shows="weight decay",
     ),
     Mistake(
         "af-clipped-by-norm",

@@ -38,7 +38,7 @@ those is not equal at these too."""
 OTHER_PAIRS: dict[str, dict[str, Any]] = {"Adafactor": {"eps": (0.07, 1.7)}}
 """The same for those that mean something else by a name."""
 
-SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {"Muon": ((2, 3), (4, 2))}
+SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {"Muon": ((2, 3), (5, 2))}
 """The parameters of those that do not take any."""
 
 HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -64,6 +64,8 @@ HYPER_PARAMETERS: dict[str, tuple[str, ...]] = {
 CONTRACT = ("in_place", "lr", "groups", "missing", "gradients", "state")
 """Criteria whose probes must follow the rule that the others show, number by number."""
 
+TINY = "tiny gradients"
+"""The variant whose gradients are so small that it shows what bounds them."""
 _DECAY = {"weight_decay": 0.2}
 _SGD_VARIANTS: dict[str, dict[str, Any]] = {
     "no momentum": {"momentum": 0.0},
@@ -114,7 +116,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "Adafactor": {
         "basic": {"weight_decay": 0.0},
-        "a small eps": {"eps": (None, 1e-3)},
+        TINY: {"eps": (None, 1e-3)},
         "weight decay": _DECAY,
     },
 }
@@ -206,9 +208,28 @@ def bank(optimizer: str, seed: int) -> Bank:
         name: value for key in _SECOND if key in hyper for name, value in _SECOND[key].items()
     }
     rule = [
-        Probe(name, "plain", base | setting, schedule, needs=_switched_on(setting))
+        Probe(
+            name,
+            "plain",
+            base | setting,
+            schedule.scaled(1e-9) if name == TINY else schedule,
+            needs=_switched_on(setting),
+        )
         for name, setting in VARIANTS[optimizer].items()
     ]
+    # Of two dimensions those of SHAPES have already.
+    deep = (
+        ()
+        if optimizer in SHAPES
+        else (
+            Probe(
+                "a tensor of three dimensions",
+                "plain",
+                base,
+                amplified_schedule(seed + 3, ((2, 3, 2), (3,))),
+            ),
+        )
+    )
     main = base | _main_setting(optimizer)
     options = EVERY_OPTION[optimizer]
     needs = _switched_on(options)
@@ -227,6 +248,7 @@ def bank(optimizer: str, seed: int) -> Bank:
             full("eight steps", schedule),
             Probe("a zero gradient", "plain", base, zeros),
             Probe("large gradients", "plain", base, large),
+            *deep,
             Probe("gradients of zeros at steps 1 and 5", "plain",
                   base | {name: value for name, value in options.items() if name not in _DECAY},
                   schedule.with_zero_gradient(1, 1).with_zero_gradient(5, 1), needs),

@@ -27,8 +27,9 @@ from myoptim.optimizer import declaration_of
 
 SCHEMA = "myoptim-vectors/v0"
 
-SHAPES = {"a": (2, 2), "b": (2,), "c": (2,), "late": (2,)}
-"""The parameters. b, c and late are of one shape, so that state keyed by shape is found out."""
+SHAPES = {"a": (1, 2, 2), "b": (2,), "c": (2,), "late": (2,)}
+"""The parameters. b, c and late are of one shape, so that state keyed by shape is found out; a is a
+matrix, and of three dimensions."""
 
 _NOT_OF_THE_RULE = ("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 _STEPS = 8
@@ -56,6 +57,7 @@ _ADAM = {"lr": 0.1, "betas": (0.6, 0.8), "eps": 0.1}
 PLANS: dict[str, tuple[Plan, ...]] = {
     "SGD": (
         Plan("dampening", {"dampening": 0.3}),
+        Plan("dampening, weight decay", {"dampening": 0.3, "weight_decay": 0.2}),
         Plan("Nesterov, weight decay, maximize", {"nesterov": True, **_TURNED}),
     ),
     "Momentum": (
