@@ -378,6 +378,11 @@ class _Judgement:
         divergence = self.examination.divergence(baseline, probes)
         if divergence is None:
             return
+        text = next((text for r in self.records(probes) if (text := r.facts.get("text"))), None)
+        if text:
+            told = f"load_state_dict of torch's Optimizer does not bring back text: state[{text!r}]"
+            self.fail(criterion, told, Diagnosis(()), divergence)
+            return
         ids = self.named(baseline, probes).ids or self.suspects(baseline, probes)
         by_id = any(record.facts.get("keyed by id") for record in self.records(probes))
         if {"state-by-id", "state-attribute"} <= set(ids):

@@ -516,10 +516,28 @@ def _reload(run: _Run) -> Iterator[None]:
                 raise NotOffered(ARRAYS_SAVED) from None
             raise
         run.record.facts["loaded"] = True
+        run.record.facts["text"] = _text_that_changed(saved, optimizer)
         return optimizer
 
     for _ in run.follow(schedule.part(half + 1, schedule.steps, starts), build):
         yield
+
+
+def _text_that_changed(saved: Any, optimizer: Any) -> str:
+    """The name of a text in the state that loading has made another one of, as torch's does."""
+    before, after = saved.get("state") if isinstance(saved, dict) else None, attributes(optimizer)
+    if not (isinstance(before, dict) and isinstance(after.get("state"), dict)):
+        return ""
+    return next(
+        (
+            str(name)[:80]
+            for old, new in zip(before.values(), after["state"].values(), strict=False)
+            if isinstance(old, dict) and isinstance(new, dict)
+            for name, value in old.items()
+            if isinstance(value, str) and new.get(name) != value
+        ),
+        "",
+    )
 
 
 def _holds_arrays(value: Any) -> bool:

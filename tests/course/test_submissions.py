@@ -1,5 +1,5 @@
 import pytest
-from course import in_process, wrong
+from course import fresh, in_process, wrong
 
 from myoptim.course import check
 from myoptim.course.check import explanation
@@ -83,6 +83,14 @@ def test_a_state_that_cannot_be_loaded_is_told_by_its_exception():
     assert result.criterion == "state"
     assert result.diagnosis.ids == ()
     assert result.message.startswith("KeyError")
+
+
+def test_text_in_the_state_is_not_brought_back():
+    text = fresh.RIGHT["adam_book"][1].replace("if len(st) == 0:", 'if st.get("is") != "begun":')
+    text = text.replace('st["t"] = 0', 'st["t"], st["is"] = 0, "begun"')
+    (result,) = in_process.verdict(text, "Adam").failures
+    assert (result.criterion, result.diagnosis.ids) == ("state", ())
+    assert "does not bring back text: state['is']" in result.message
 
 
 @pytest.mark.slow
