@@ -102,11 +102,12 @@ def numbers(mistake: Mistake, optimizer: str) -> str:
 
 
 def _cells(values: Any, digits: int = 5) -> str:
-    """The elements; those of a matrix row by row."""
+    """The elements; those of a matrix row by row, each on a line of its own."""
     rows = torch.as_tensor(values, dtype=torch.float64)
+    between = ",\N{NO-BREAK SPACE}" if rows.dim() > 1 else ", "
     rows = rows if rows.dim() > 1 else rows[None]
-    written = [", ".join(f"{number:.{digits}g}" for number in row) for row in rows.tolist()]
-    return "; ".join(written).replace("-", "−")
+    written = [between.join(f"{number:.{digits}g}" for number in row) for row in rows.tolist()]
+    return "<br>".join(written).replace("-", "−")
 
 
 def play(mistake: Mistake, optimizer: str) -> str:
