@@ -20,7 +20,7 @@ from playground import settings_of, slips
 import myoptim
 from myoptim.course import mistakes
 from myoptim.course.mistakes import CATALOGUE, Mistake
-from myoptim.course.probes import SHAPES, VARIANTS
+from myoptim.course.probes import EVERY_OPTION, SHAPES, VARIANTS
 from myoptim.lab.prescribed import AMPLIFIED
 from myoptim.optimizer import declaration_of
 from myoptim.rules import ElementwiseRule
@@ -38,12 +38,24 @@ def scenarios(optimizer: str) -> Iterator[tuple[dict[str, Any], bool]]:
     yield base | {"weight_decay": 0.2, "maximize": True}, False
     yield base | next(iter(VARIANTS[optimizer].values())), True
     yield base | {"momentum": 0.6} if "momentum" in base else base, True
+    yield base | EVERY_OPTION[optimizer], False
+    yield {"lr": base["lr"]}, False
 
 
 def as_matrix(pair: tuple[float, float]) -> list[list[float]]:
     """A tall matrix that is not of rank 1, for rules that look at rows and columns."""
     a, b = pair
     return [[a, b], [b - a / 2, a / 4], [a / 2, -b]]
+
+
+def as_block(pair: tuple[float, float]) -> list[list[list[float]]]:
+    """Two such matrices."""
+    a, b = pair
+    return [as_matrix((a, b)), as_matrix((b + 0.1, a))]
+
+
+AS = (list, as_matrix, as_block)
+"""What makes a parameter or gradient of a pair, by the number of its dimensions, from one on."""
 
 
 def path(
@@ -67,7 +79,7 @@ def shown(mistake: Mistake, optimizer: str) -> tuple[dict[str, Any], bool, Any, 
     """The first settings at which it shows, with the right path and the wrong one."""
     right = mistakes.load(mistakes.source(optimizer), optimizer)
     wrong = mistakes.load(next(mistakes.forms(mistake, optimizer)), optimizer)
-    shapes = (as_matrix,) if optimizer in SHAPES else (list, as_matrix)
+    shapes = (as_matrix,) if optimizer in SHAPES else AS
     for shape, (settings, lr_changes) in itertools.product(shapes, scenarios(optimizer)):
         try:
             paths = [path(cls, settings, lr_changes, shape) for cls in (right, wrong)]
@@ -92,7 +104,7 @@ def numbers(mistake: Mistake, optimizer: str) -> str:
         "| step | gradient | right θ | this θ | this step / right step |",
         "|---|---|---|---|---|",
     ]
-    shape = as_matrix if right[0].dim() > 1 else list
+    shape = AS[right[0].dim() - 1]
     for step, grad in enumerate(GRADIENTS, 1):
         moves = [points[step] - points[step - 1] for points in (wrong, right)]
         ratio = moves[0] / moves[1]
@@ -105,7 +117,7 @@ def _cells(values: Any, digits: int = 5) -> str:
     """The elements; those of a matrix row by row, each on a line of its own."""
     rows = torch.as_tensor(values, dtype=torch.float64)
     between = ",\N{NO-BREAK SPACE}" if rows.dim() > 1 else ", "
-    rows = rows if rows.dim() > 1 else rows[None]
+    rows = rows.flatten(0, -2) if rows.dim() > 1 else rows[None]
     written = [between.join(f"{number:.{digits}g}" for number in row) for row in rows.tolist()]
     return "<br>".join(written).replace("-", "−")
 

@@ -1473,7 +1473,7 @@ ORTHOGONAL = (
         "muon-spectral-norm",
         MUON,
         "U is divided by its largest singular value, not by the root of the sum of squares.",
-        "Which norm is ‖U‖_F?",
+        "Which norm is Frobenius's?",
         (form("u.norm()", "torch.linalg.matrix_norm(u, 2)"),),
         shows="a matrix of rank two",
     ),
