@@ -485,7 +485,7 @@ def mend_lbfgs(twin: Any) -> None:
 
 
 #: torch 2.8 has no Muon, its LBFGS goes beyond max_eval in a line search, its Adagrad completes no
-#: state, and its Adam keeps the shape of betas that are tensors.
+#: state, its Adam keeps the shape of betas that are tensors, and no gradient may have another type.
 OLD = torch.torch_version.TorchVersion(torch.__version__) < (2, 9)
 SEARCHES = (None,) if OLD else (None, "strong_wolfe")
 #: What came with torch 2.14.
