@@ -117,8 +117,8 @@ def _cells(values: Any, digits: int = 5) -> str:
     """The elements; those of a matrix row by row, each on a line of its own."""
     rows = torch.as_tensor(values, dtype=torch.float64)
     between = ",\N{NO-BREAK SPACE}" if rows.dim() > 1 else ", "
-    rows = rows.flatten(0, -2) if rows.dim() > 1 else rows[None]
-    written = [between.join(f"{number:.{digits}g}" for number in row) for row in rows.tolist()]
+    rows = rows.reshape(-1, rows.shape[-1]).tolist()
+    written = [between.join(f"{number:.{digits}g}" for number in row) for row in rows]
     return "<br>".join(written).replace("-", "−")
 
 

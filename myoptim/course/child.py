@@ -152,6 +152,7 @@ def _without_dynamo() -> None:
 def examine(job: dict[str, Any], reporter: Reporter) -> None:
     """Load the submission, find its class, put it through the probes."""
     guard(reporter)
+    sys.meta_path.insert(0, Helpers(job["helpers"]))
     namespace, broken = run(job)
     own = own_classes(namespace)
     found = {name: own[spelt] for name in job["wanted"] if (spelt := spelling(name, own))}
@@ -174,24 +175,26 @@ def examine(job: dict[str, Any], reporter: Reporter) -> None:
             stop_at_a_limit(record.error, job)
         return record
 
-    def tell(probe: exercise.Probe, record: exercise.Record) -> exercise.Record:
-        reporter.tell("record", name=probe.name, record=vars(record))
-        return record
-
     def loaded_anew() -> type:
         for name in job["helpers"]:
             sys.modules.pop(name, None)
         return own_classes(run(job)[0])[spelling(optimizer, own)]
 
-    records = {probe.name: tell(probe, done_by(cls, probe)) for probe in probes}
+    def tell_all(load: Callable[[], type]) -> dict[str, exercise.Record]:
+        records = {}
+        for probe in probes:
+            records[probe.name] = record = done_by(load(), probe)
+            reporter.tell("record", name=probe.name, record=vars(record))
+        return records
+
+    records = tell_all(lambda: cls)
     # What one optimizer leaves to the next is for one probe to show, and not to spoil the others.
     test = max(probes, key=lambda probe: (probe.kind == "plain", len(probe.needs)))
     if done_by(cls, test).steps != records[test.name].steps:
         first, second = (done_by(loaded_anew(), test) for _ in range(2))
         if first.steps == second.steps:
             reporter.tell("anew")
-            for probe in probes:
-                tell(probe, done_by(loaded_anew(), probe))
+            tell_all(loaded_anew)
 
 
 def stop_at_a_limit(error: dict[str, Any], job: dict[str, Any]) -> None:
@@ -479,7 +482,6 @@ def run(job: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The namespace of the submission, run as a module, and the cells that are no Python."""
     module = types.ModuleType("submission")
     sys.modules["submission"] = module
-    sys.meta_path.insert(0, Helpers(job["helpers"]))
     try:
         if job["notebook"]:
             notebook = Notebook(job["parts"], job["wanted"])

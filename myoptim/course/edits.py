@@ -430,14 +430,12 @@ def _around(node: ast.expr, scope: Scope, product: bool) -> Iterator[Alternative
 def _stale(node: ast.expr, scope: Scope) -> Iterator[Alternative]:
     """What stood there a step before."""
     if scope.stateful and scope.is_tensor(node) and _is_atom(node):
-        for key in scope.keys:
-            old = fill("before[K]", K=ast.Constant(key, **_AT))
-            yield USUAL, "{new}, of the step before, stands for {old}", node, old
+        told = "{new}, of the step before, stands for {old}"
+        stale = [(fill("before[K]", K=ast.Constant(key, **_AT)), told) for key in scope.keys]
+        for old, told in (*stale, (fill("last"), "the last step's gradient stands for {old}")):
+            yield USUAL, told, node, old
             for template in _WITH_STALE:
                 yield RARE, _FOR, node, fill(template, E=node, X=old)
-        yield USUAL, "the last step's gradient stands for {old}", node, fill("last")
-        for template in _WITH_STALE:
-            yield RARE, _FOR, node, fill(template, E=node, X=fill("last"))
 
 
 def _decisions(node: ast.expr, scope: Scope) -> Iterator[Alternative]:

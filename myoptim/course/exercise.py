@@ -53,7 +53,7 @@ class Probe:
         hyper: hyper-parameters for the constructor; those that it does not know are left out.
         needs: hyper-parameters without which the probe makes no sense and is skipped.
         schedule: start values, gradients, learning rates.
-        second: hyper-parameters of a second group's own, or of the optimizer that is loaded into.
+        second: hyper-parameters of one group's own, or of the optimizer that is loaded into.
     """
 
     name: str
@@ -525,13 +525,14 @@ def _reload(run: _Run) -> Iterator[None]:
 
 def _text_that_changed(saved: Any, optimizer: Any) -> str:
     """The name of a text in the state that loading has made another one of, as torch's does."""
-    before, after = saved.get("state") if isinstance(saved, dict) else None, attributes(optimizer)
-    if not (isinstance(before, dict) and isinstance(after.get("state"), dict)):
+    before = saved.get("state") if isinstance(saved, dict) else None
+    after = attributes(optimizer).get("state")
+    if not (isinstance(before, dict) and isinstance(after, dict)):
         return ""
     return next(
         (
             str(name)[:80]
-            for old, new in zip(before.values(), after["state"].values(), strict=False)
+            for old, new in zip(before.values(), after.values(), strict=False)
             if isinstance(old, dict) and isinstance(new, dict)
             for name, value in old.items()
             if isinstance(value, str) and new.get(name) != value

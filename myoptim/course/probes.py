@@ -208,28 +208,14 @@ def bank(optimizer: str, seed: int) -> Bank:
         name: value for key in _SECOND if key in hyper for name, value in _SECOND[key].items()
     }
     rule = [
-        Probe(
-            name,
-            "plain",
-            base | setting,
-            schedule.scaled(1e-9) if name == TINY else schedule,
-            needs=_switched_on(setting),
-        )
+        Probe(name, "plain", base | setting, schedule.scaled(1e-9) if name == TINY else schedule,
+              _switched_on(setting))
         for name, setting in VARIANTS[optimizer].items()
-    ]
-    # Of two dimensions those of SHAPES have already.
-    deep = (
-        ()
-        if optimizer in SHAPES
-        else (
-            Probe(
-                "a tensor of three dimensions",
-                "plain",
-                base,
-                amplified_schedule(seed + 3, ((2, 3, 2), (3,))),
-            ),
-        )
-    )
+    ]  # fmt: skip
+    deep = [
+        Probe("a tensor of three dimensions", "plain", base,
+              amplified_schedule(seed + 3, ((2, 3, 2), (3,)))),
+    ] if optimizer not in SHAPES else []  # fmt: skip
     main = base | _main_setting(optimizer)
     options = EVERY_OPTION[optimizer]
     needs = _switched_on(options)

@@ -1,6 +1,7 @@
 """Tests are tested: what they let through, and that nothing they do reaches further."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,25 +13,7 @@ from myoptim.course.sandbox import Limits
 from myoptim.lab.errors import UsageError
 
 SMALL = Scope(takes=("lr", "weight_decay"), criteria=("rule",), edits=4)
-LOSS = """
-import torch
-
-
-def test_the_loss_falls(optimizer_class):
-    torch.manual_seed(0)
-    model = torch.nn.Linear(10, 1)
-    x = torch.randn(64, 10)
-    y = x @ torch.randn(10, 1)
-    optimizer = optimizer_class(model.parameters(), lr=0.01)
-    losses = []
-    for _ in range(50):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.mse_loss(model(x), y)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-"""
+LOSS = (Path(__file__).parents[2] / "examples/tests_of_adamw/test_loss_falls.py").read_text()
 PATHS = """
 import pytest
 import torch
